@@ -16,13 +16,13 @@
 #include <linux/mm_inline.h>
 #include <linux/mmap_lock.h>
 #include <linux/mman.h>
+#include <linux/pgalloc.h>
 #include <linux/pgtable.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/userfaultfd_k.h>
 #include <linux/vmstat.h>
 
-#include <asm/pgalloc.h>
 #include <asm/tlb.h>
 #include <asm/tlbflush.h>
 
@@ -298,7 +298,9 @@ int pt_reclaim_range(struct mm_struct *mm, unsigned long start, unsigned long en
 	end += start;
 
 	addr = start & PMD_MASK;
-	limit = PMD_ALIGN(end);
+	limit = ALIGN(end, PMD_SIZE);
+	if (limit < end)	/* the last slot there is, and not a user's */
+		limit = end & PMD_MASK;
 	mapped = start;		/* all from @start up to here is mapped, or ret says so */
 	vma_iter_set(&vmi, addr);
 
@@ -309,7 +311,7 @@ int pt_reclaim_range(struct mm_struct *mm, unsigned long start, unsigned long en
 
 		/* The first table may be the last one of the VMA before: done. */
 		addr = max(addr, vma->vm_start & PMD_MASK);
-		vma_limit = min(limit, PMD_ALIGN(vma->vm_end));
+		vma_limit = min(limit, ALIGN(vma->vm_end, PMD_SIZE));
 		if (pt_vma_eligible(vma)) {
 			addr = pt_reclaim_walk(&ptr, vma, addr, vma_limit);
 		} else {

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "procfs.h"
+
+static char text[64 * 1024];
+
+static int read_text(const char *path)
+{
+	size_t len = 0;
+	ssize_t n;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += n;
+	close(fd);
+	if (n < 0)
+		return -1;
+	text[len] = '\0';
+	return 0;
+}
+
+/* What follows NAME and SEP at the start of a line. */
+static const char *find_row(const char *name, char sep)
+{
+	size_t len = strlen(name);
+	const char *line = text;
+
+	while (line) {
+		if (!strncmp(line, name, len) && line[len] == sep)
+			return line + len + 1;
+		line = strchr(line, '\n');
+		if (line)
+			line++;
+	}
+	errno = ENOENT;
+	return NULL;
+}
+
+long long procfs_kb(pid_t pid, const char *file, const char *name)
+{
+	const char *row;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	if (read_text(path))
+		return -1;
+	row = find_row(name, ':');
+	return row ? strtoll(row, NULL, 10) : -1;
+}
+
+long long procfs_vmstat(const char *name)
+{
+	const char *row;
+
+	if (read_text("/proc/vmstat"))
+		return -1;
+	row = find_row(name, ' ');
+	return row ? strtoll(row, NULL, 10) : -1;
+}
+
+bool reclaim_pt_supported(void)
+{
+	return !madvise(NULL, 0, MADV_RECLAIM_PT) &&
+	       procfs_vmstat("pt_reclaim_freed") >= 0;
+}

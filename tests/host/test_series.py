@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How vm/kernel turns patches and new files into a kernel tree."""
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
+import os
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+VM = Path(__file__).resolve().parents[2] / "vm"
+sys.path.insert(0, str(VM))
+loader = importlib.machinery.SourceFileLoader("vm_kernel", str(VM / "kernel"))
+kernel = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm_kernel", loader))
+sys.dont_write_bytecode = True
+loader.exec_module(kernel)
+
+ORIGINAL = "".join(f"line {number}\n" for number in range(1, 21))
+PATCH = """\
+Subject: [PATCH] mm: change line 10
+
+--- a/mm/memory.c
++++ b/mm/memory.c
+@@ -9,3 +9,3 @@
+ line 9
+-line 10
++line ten
+ line 11
+"""
+NEW_FILE = """\
+--- /dev/null
++++ b/mm/added.c
+@@ -0,0 +1 @@
++added
+"""
+
+
+class Sandbox(unittest.TestCase):
+    """A checkout, and a tree of two files in a cache, both in a temporary directory."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.repo = Path(directory.name) / "repo"
+        self.put("patches/6.12/0001-mm-change.patch", PATCH)
+        self.tree = kernel.Tree.__new__(kernel.Tree)
+        self.tree.top = Path(directory.name) / "cache"
+        for name in ("pristine", "patched"):
+            setattr(self.tree, name, self.tree.top / name)
+            (self.tree.top / name / "mm").mkdir(parents=True)
+        (self.tree.pristine / "mm/memory.c").write_text(ORIGINAL)
+        (self.tree.pristine / "mm/mmap.c").write_text(ORIGINAL)
+        for name in ("memory.c", "mmap.c"):
+            os.link(self.tree.pristine / "mm" / name, self.tree.patched / "mm" / name)
+
+    def put(self, name, text):
+        path = self.repo / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def sync(self):
+        self.tree.series = kernel.Series("6.12", self.repo)
+        messages = io.StringIO()
+        with contextlib.redirect_stderr(messages):
+            self.tree.sync()
+        return messages.getvalue()
+
+    def patched(self, name="mm/memory.c"):
+        return (self.tree.patched / name).read_text()
+
+    def fails_with(self, *parts):
+        with self.assertRaises(kernel.Error) as caught:
+            self.sync()
+        for part in parts:
+            self.assertIn(part, str(caught.exception))
+
+
+class Sync(Sandbox):
+    def test_patch_is_applied_and_pristine_stays(self):
+        self.assertEqual(self.sync(), "")
+        self.assertIn("line ten\n", self.patched())
+        self.assertEqual((self.tree.pristine / "mm/memory.c").read_text(), ORIGINAL)
+
+    def test_what_does_not_differ_is_not_written(self):
+        self.put("mm/pt_reclaim.c", "int one;\n")
+        self.sync()
+        before = (self.tree.patched / "mm/memory.c").stat()
+        self.put("mm/pt_reclaim.c", "int two;\n")
+        self.sync()
+        after = (self.tree.patched / "mm/memory.c").stat()
+        self.assertEqual((before.st_ino, before.st_mtime_ns), (after.st_ino, after.st_mtime_ns))
+        self.assertEqual(self.patched("mm/pt_reclaim.c"), "int two;\n")
+
+    def test_dropped_patch_and_new_file_are_undone(self):
+        self.put("patches/6.12/0002-mm-add.patch", NEW_FILE)
+        self.put("mm/pt_reclaim.c", "int one;\n")
+        self.sync()
+        self.assertEqual(self.patched("mm/added.c"), "added\n")
+        for name in ("patches/6.12/0001-mm-change.patch", "patches/6.12/0002-mm-add.patch", "mm/pt_reclaim.c"):
+            (self.repo / name).unlink()
+        self.sync()
+        self.assertEqual(self.patched(), ORIGINAL)
+        self.assertEqual(sorted(path.name for path in (self.tree.patched / "mm").iterdir()), ["memory.c", "mmap.c"])
+
+    def test_no_patches_at_all(self):
+        (self.repo / "patches/6.12/0001-mm-change.patch").unlink()
+        self.sync()
+        self.assertEqual(self.patched(), ORIGINAL)
+
+    def test_moved_lines_are_reported(self):
+        (self.tree.pristine / "mm/memory.c").write_text("new\n" * 3 + ORIGINAL)
+        self.assertRegex(self.sync(), r"0001-mm-change.patch: mm/memory.c: .*offset 3 lines")
+        self.assertIn("line ten\n", self.patched())
+
+    def test_editor_backups_are_left_out(self):
+        for name in ("mm/pt_reclaim.c~", "mm/.pt_reclaim.c.swp", "mm/pt_reclaim.o"):
+            self.put(name, "x")
+        self.sync()
+        self.assertEqual(sorted(path.name for path in (self.tree.patched / "mm").iterdir()), ["memory.c", "mmap.c"])
+
+
+class BadSeries(Sandbox):
+    def test_patch_that_does_not_apply_is_named_with_its_file(self):
+        (self.tree.pristine / "mm/memory.c").write_text("something else\n" * 20)
+        self.fails_with("0001-mm-change.patch", "mm/memory.c", "Hunk #1 FAILED")
+
+    def test_second_patch_is_named_when_it_is_the_one(self):
+        self.put("patches/6.12/0002-mm-again.patch", PATCH)
+        self.fails_with("0002-mm-again.patch", "mm/memory.c")
+
+    def test_patch_of_a_missing_file(self):
+        self.put("patches/6.12/0001-mm-change.patch", PATCH.replace("memory.c", "no_such.c"))
+        self.fails_with("0001-mm-change.patch", "mm/no_such.c")
+
+    def test_failure_leaves_the_tree_alone(self):
+        self.put("patches/6.12/0002-mm-again.patch", PATCH)
+        self.fails_with("0002")
+        self.assertEqual(self.patched(), ORIGINAL)
+
+    def test_patch_outside_the_tree(self):
+        self.put("patches/6.12/0001-mm-change.patch", PATCH.replace("mm/memory.c", "../../escape"))
+        self.fails_with("0001-mm-change.patch", "outside the tree")
+
+    def test_patch_without_changes(self):
+        self.put("patches/6.12/0002-empty.patch", "Subject: nothing\n")
+        self.fails_with("0002-empty.patch", "changes no file")
+
+    def test_new_file_that_linux_has(self):
+        self.put("mm/mmap.c", "mine\n")
+        self.fails_with("mm/mmap.c", "Linux 6.12")
+
+
+class Image(Sandbox):
+    def image(self):
+        self.tree.kernel, self.tree.version = "6.12", "6.12.1-1"
+        self.tree.series = kernel.Series("6.12", self.repo)
+        return self.tree.image("release")
+
+    def test_depends_on_what_is_compiled_in_only(self):
+        before = self.image()
+        self.put("Documentation/mm/pt_reclaim.rst", "text\n")
+        self.put("tools/testing/selftests/mm/madv_pt_reclaim.c", "int test;\n")
+        self.assertEqual(self.image(), before)
+        self.put("mm/pt_reclaim.c", "int one;\n")
+        self.assertNotEqual(self.image(), before)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -31,7 +31,7 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/pt_reclaim.h>
 
-/* PMD slots examined, empty ones included, before mmap_lock may be given up. */
+/* PMD slots examined, empty ones included, and VMAs before mmap_lock may go. */
 #define PT_RECLAIM_BATCH	512
 
 /* One entry per cache line, looked at without a lock, tells most tables in use. */
@@ -41,7 +41,7 @@ struct pt_reclaim {
 	struct mmu_gather	tlb;
 	struct mm_struct	*mm;
 	bool			gathering;	/* tlb is set up */
-	int			budget;		/* PMD slots left in this batch */
+	int			budget;		/* PMD slots and VMAs left in this batch */
 	unsigned int		scanned;	/* tables, in this batch */
 	unsigned int		freed;
 	unsigned long		total_scanned;
@@ -312,12 +312,11 @@ int pt_reclaim_range(struct mm_struct *mm, unsigned long start, unsigned long en
 		/* The first table may be the last one of the VMA before: done. */
 		addr = max(addr, vma->vm_start & PMD_MASK);
 		vma_limit = min(limit, ALIGN(vma->vm_end, PMD_SIZE));
-		if (pt_vma_eligible(vma)) {
+		ptr.budget--;		/* a slot can hold 512 VMAs */
+		if (pt_vma_eligible(vma))
 			addr = pt_reclaim_walk(&ptr, vma, addr, vma_limit);
-		} else {
+		else
 			addr = max(addr, vma_limit);
-			ptr.budget--;
-		}
 		if (ptr.budget > 0)
 			continue;
 

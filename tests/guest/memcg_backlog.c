@@ -24,7 +24,7 @@
 #define LIMIT		"67108864"
 #define TABLE		(2UL << 20)	/* what one PTE table maps */
 #define SIZE		(8UL << 30)	/* 4,096 tables and as many pages: half the limit */
-#define DEFAULT_COUNT	100
+#define DEFAULT_COUNT	30
 
 #define KSFT_SKIP	4
 

@@ -150,9 +150,10 @@ class Terminal(unittest.TestCase):
                               stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "TERM": "dumb"}) as run:
             os.close(theirs)
             self.read_until(ours, b"# ")
-            os.write(ours, b"stty size; sleep 1000000\n")
+            os.write(ours, b"stty size\n")
             self.read_until(ours, b"33 99")
-            os.write(ours, b"\x03")
+            self.read_until(ours, b"# ")
+            os.write(ours, b"unfinished\x03")
             self.read_until(ours, b"# ")
             os.write(ours, b"exit 5\n")
             self.read_until(ours, None)
@@ -163,7 +164,7 @@ class Terminal(unittest.TestCase):
         seen = b""
         while end is None or end not in seen:
             try:
-                seen += os.read(terminal, 1000)
+                seen += os.read(terminal, 1)
             except OSError:             # the other side is closed
                 self.assertIsNone(end, seen)
                 return

@@ -8,6 +8,7 @@ help:
 	@echo 'make demo      see what MADV_RECLAIM_PT gives back, in a virtual machine'
 	@echo 'make test      all tests that fit into ten minutes'
 	@echo 'make test-all  all tests'
+	@echo 'make bench     what freeing page tables costs, in instructions, against the unpatched kernel'
 	@echo 'make shell     a shell in a guest that runs the kernel'
 	@echo 'make kernel    build a kernel'
 	@echo 'make clean     remove build/ (the cache of kernels and objects stays)'
@@ -23,6 +24,9 @@ test: setup
 test-all: setup
 	@tests/run --all
 
+bench: setup
+	@bench/cost-compare
+
 shell: setup
 	@vm/run $(KERNEL_OPTION) --flavour $(FLAVOUR) --timeout 1000000 --tty -- /bin/bash
 
@@ -35,4 +39,4 @@ clean:
 setup:
 	@vm/setup
 
-.PHONY: help demo test test-all shell kernel clean setup
+.PHONY: help demo test test-all bench shell kernel clean setup

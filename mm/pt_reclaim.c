@@ -20,7 +20,6 @@
 #include <linux/pgtable.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
-#include <linux/userfaultfd_k.h>
 #include <linux/vmstat.h>
 
 #include <asm/tlb.h>
@@ -161,14 +160,13 @@ bool pt_reclaim_table(struct mmu_gather *tlb, pmd_t *pmd, unsigned long addr)
 }
 
 /*
- * VMAs whose tables are not like others (hugetlb), or whose owners install
- * entries in a way that takes a vanished table for lack of memory. Userfaultfd
- * ioctls do not expect a table to vanish under them either.
+ * Not VMAs whose tables are not like others (hugetlb), or whose owners install
+ * entries in a way that takes a vanished table for lack of memory.
  */
 static bool pt_vma_eligible(struct vm_area_struct *vma)
 {
 	return !(vma->vm_flags & (VM_HUGETLB | VM_PFNMAP | VM_IO | VM_MIXEDMAP)) &&
-	       !vma_is_dax(vma) && !userfaultfd_armed(vma);
+	       !vma_is_dax(vma);
 }
 
 /* Every VMA that shares the table at @addr is eligible, as @vma is. */

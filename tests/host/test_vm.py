@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """What vm/run and vm/kernel promise to those who call them. Uses the unpatched kernel."""
 
-import fcntl
 import hashlib
 import os
 import select
 import signal
 import stat
-import struct
 import subprocess
 import tempfile
-import termios
 import unittest
 from pathlib import Path
 
@@ -140,34 +137,6 @@ class Interrupted(unittest.TestCase):
 
     def test_kill(self):
         self.assertEqual(self.end_with(signal.SIGKILL), -signal.SIGKILL)
-
-
-class Terminal(unittest.TestCase):
-    def test_shell(self):
-        ours, theirs = os.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
-        with subprocess.Popen([RUN, "--flavour", "baseline", "--tty", "--", "bash", "--norc"], stdin=theirs,
-                              stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "TERM": "dumb"}) as run:
-            os.close(theirs)
-            self.read_until(ours, b"# ")
-            os.write(ours, b"stty size\n")
-            self.read_until(ours, b"33 99")
-            self.read_until(ours, b"# ")
-            os.write(ours, b"unfinished\x03")
-            self.read_until(ours, b"# ")
-            os.write(ours, b"exit 5\n")
-            self.read_until(ours, None)
-            self.assertEqual((run.wait(), run.stderr.read()), (5, b""))
-        os.close(ours)
-
-    def read_until(self, terminal, end):
-        seen = b""
-        while end is None or end not in seen:
-            try:
-                seen += os.read(terminal, 1)
-            except OSError:             # the other side is closed
-                self.assertIsNone(end, seen)
-                return
 
 
 class Setup(unittest.TestCase):

@@ -1782,63 +1782,39 @@ TEST_F(advice, keeps_guard_marker)
 	close(fds[1]);
 }
 
-/* Lost: a monitor's faults, if a table went from under a VMA it watches. */
-TEST_F(advice, keeps_table_shared_with_uffd_wp_vma)
+/* Lost: tables of memory that a monitor watches, for missing pages or writes. */
+TEST_F(advice, frees_empty_table_of_uffd_vmas)
 {
+	const bool missing[] = { true, false };
 	char *one, *two;
+	size_t i;
 	int uffd;
 	long pte;
 
-	uffd = open_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
-	if (uffd < 0)
-		SKIP(return, "no userfaultfd with write-protection");
 	one = map(&self->a, 0, span / 2);
 	ASSERT_NE(NULL, one);
 	two = map(&self->a, span / 2, span / 2);
 	ASSERT_NE(NULL, two);
-	if (uffd_register(uffd, two, span / 2, false, true, false))
-		SKIP(return, "UFFDIO_REGISTER_MODE_WP fails");
-	fill(one);
-	ASSERT_EQ(0, zap(one));
-	pte = vm_pte();
+	for (i = 0; i < 2; i++) {
+		uffd = open_uffd(missing[i] ? 0 : UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+		if (uffd < 0)
+			SKIP(return, "no userfaultfd: %s", strerror(errno));
+		fill(one);
+		fill(two);
+		if (uffd_register(uffd, two, span / 2, missing[i], !missing[i], false))
+			SKIP(return, "UFFDIO_REGISTER: %s", strerror(errno));
+		ASSERT_EQ(0, zap(one));
+		pte = vm_pte();
 
-	EXPECT_EQ(0, reclaim(one, span / 2));
-	EXPECT_EQ(pte, vm_pte());
-	EXPECT_EQ(0, reclaim(two, span / 2));
-	EXPECT_EQ(pte, vm_pte());
-	ASSERT_EQ(0, uffd_unregister(uffd, two, span / 2));
-	EXPECT_EQ(0, reclaim(one, span / 2));
-	EXPECT_EQ(pte - table_kb, vm_pte());
-	close(uffd);
-}
-
-/* Lost: as above; in this release a monitor of missing pages counts too. */
-TEST_F(advice, keeps_table_shared_with_uffd_missing_vma)
-{
-	char *one, *two;
-	int uffd;
-	long pte;
-
-	uffd = open_uffd(0);
-	if (uffd < 0)
-		SKIP(return, "no userfaultfd: %s", strerror(errno));
-	one = map(&self->a, 0, span / 2);
-	ASSERT_NE(NULL, one);
-	two = map(&self->a, span / 2, span / 2);
-	ASSERT_NE(NULL, two);
-	ASSERT_EQ(0, uffd_register(uffd, two, span / 2, true, false, false));
-	fill(one);
-	ASSERT_EQ(0, zap(one));
-	pte = vm_pte();
-
-	EXPECT_EQ(0, reclaim(one, span / 2));
-	EXPECT_EQ(pte, vm_pte());
-	EXPECT_EQ(0, reclaim(two, span / 2));
-	EXPECT_EQ(pte, vm_pte());
-	ASSERT_EQ(0, uffd_unregister(uffd, two, span / 2));
-	EXPECT_EQ(0, reclaim(one, span / 2));
-	EXPECT_EQ(pte - table_kb, vm_pte());
-	close(uffd);
+		EXPECT_EQ(0, reclaim(one, span / 2));
+		EXPECT_EQ(pte, vm_pte());
+		EXPECT_TRUE(is_filled(two));
+		ASSERT_EQ(0, zap(two));
+		EXPECT_EQ(0, reclaim(one, span / 2));
+		EXPECT_EQ(pte - table_kb, vm_pte());
+		ASSERT_EQ(0, uffd_unregister(uffd, two, span / 2));
+		close(uffd);
+	}
 }
 
 /* Lost: a batch that stops on huge pages, or the data in them. */

@@ -24,6 +24,7 @@
 #define LIMIT		"67108864"
 #define TABLE		(2UL << 20)	/* what one PTE table maps */
 #define SIZE		(8UL << 30)	/* 4,096 tables and as many pages: half the limit */
+#define MAX_LEFT	(8 << 20)	/* bytes charged when all has been freed */
 #define DEFAULT_COUNT	30
 
 #define KSFT_SKIP	4
@@ -217,7 +218,7 @@ int main(int argc, char **argv)
 			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (progress == MAP_FAILED)
 		err(1, "mmap");
-	puts("1..2");
+	puts("1..3");
 	fflush(stdout);
 
 	pid = fork();
@@ -238,6 +239,9 @@ int main(int argc, char **argv)
 			       : "munmap: the child survives all iterations");
 	failed |= test(2, !kills,
 		       reclaim ? "reclaim: no OOM kill" : "munmap: no OOM kill");
+	failed |= test(3, progress->freed_charge <= MAX_LEFT,
+		       reclaim ? "reclaim: what waits for a grace period is bounded"
+			       : "munmap: what waits for a grace period is bounded");
 	printf("# iterations %ld of %ld, memory.peak %lld kB, highest after freeing %lld kB\n",
 	       progress->done, count, read_group("memory.peak", "") / 1024,
 	       progress->freed_charge / 1024);

@@ -125,21 +125,28 @@ static bool empty_again(struct race *race, char *addr, unsigned long round)
 	return true;
 }
 
+/* What the ioctl returns of its progress is written by the kernel only. */
+static bool ioctl_again(struct race *race, unsigned long request, void *arg,
+			unsigned long round)
+{
+	while (ioctl(race->uffd, request, arg)) {
+		if (errno != EAGAIN)
+			return failed(race, errno == EEXIST ?
+				      "EEXIST for a page that nobody filled" :
+				      strerror(errno), round);
+		race->again++;
+	}
+	return true;
+}
+
 static bool copy(struct race *race, char *dst, unsigned long round)
 {
 	struct uffdio_copy arg = {
 		.dst = (uintptr_t)dst, .src = (uintptr_t)page, .len = PAGE,
 	};
 
-	while (ioctl(race->uffd, UFFDIO_COPY, &arg)) {
-		if (errno != EAGAIN)
-			return failed(race, errno == EEXIST ?
-				      "EEXIST for a page that nobody filled" :
-				      strerror(errno), round);
-		arg.copy = 0;
-		race->again++;
-	}
-	return holds_page(race, dst, round) && empty_again(race, dst, round);
+	return ioctl_again(race, UFFDIO_COPY, &arg, round) &&
+	       holds_page(race, dst, round) && empty_again(race, dst, round);
 }
 
 static bool zeropage(struct race *race, char *dst, unsigned long round)
@@ -148,14 +155,8 @@ static bool zeropage(struct race *race, char *dst, unsigned long round)
 		.range = { .start = (uintptr_t)dst, .len = PAGE },
 	};
 
-	while (ioctl(race->uffd, UFFDIO_ZEROPAGE, &arg)) {
-		if (errno != EAGAIN)
-			return failed(race, errno == EEXIST ?
-				      "EEXIST for a page that nobody filled" :
-				      strerror(errno), round);
-		arg.zeropage = 0;
-		race->again++;
-	}
+	if (!ioctl_again(race, UFFDIO_ZEROPAGE, &arg, round))
+		return false;
 	if (!(pagemap_entry(dst) & PM_PRESENT))
 		return failed(race, "the zero page is lost", round);
 	return empty_again(race, dst, round);

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 """What vm/run and vm/kernel promise to those who call them. Uses the unpatched kernel."""
 
+import fcntl
 import hashlib
 import os
 import select
 import signal
 import stat
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 RUN = REPO / "vm/run"
+
+
+def setUpModule():
+    """What a build prints is no guest's output."""
+    subprocess.run([REPO / "vm/kernel", "--flavour", "baseline"], stdout=subprocess.DEVNULL, check=True)
 
 
 def vm_run(*arguments, options=(), cwd=None):
@@ -118,7 +126,9 @@ class Interrupted(unittest.TestCase):
 
     def end_with(self, number):
         with subprocess.Popen([RUN, "--flavour", "baseline", "--", "sh", "-c", "echo up; sleep 1000000"],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              # Background jobs of a shell inherit that it is ignored.
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as run:
             self.assertEqual(run.stdout.readline(), "up\n")
             children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
             self.assertEqual(len(children), 1)
@@ -137,6 +147,39 @@ class Interrupted(unittest.TestCase):
 
     def test_kill(self):
         self.assertEqual(self.end_with(signal.SIGKILL), -signal.SIGKILL)
+
+
+class Terminal(unittest.TestCase):
+    def test_shell(self):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+        with subprocess.Popen([RUN, "--flavour", "baseline", "--timeout", "300", "--tty", "--", "bash", "--norc"],
+                              stdin=theirs, stdout=theirs, stderr=subprocess.PIPE,
+                              env={**os.environ, "TERM": "dumb"}) as run:
+            os.close(theirs)
+            self.read_until(ours, b"# ")
+            os.write(ours, b"stty size\n")
+            self.read_until(ours, b"33 99")
+            self.read_until(ours, b"# ")
+            # Not ^C at the prompt: bash may look at it only when the next key comes.
+            os.write(ours, b"echo a$((1 + 1))b; cat\n")
+            self.read_until(ours, b"a2b")
+            os.write(ours, b"\x03")
+            self.read_until(ours, b"# ")
+            os.write(ours, b"exit 5\n")
+            self.read_until(ours, None)
+            self.assertEqual((run.wait(), run.stderr.read()), (5, b""))
+        os.close(ours)
+
+    def read_until(self, terminal, end):
+        """A guest that says nothing more is ended by --timeout, which closes the terminal."""
+        seen = b""
+        while end is None or end not in seen:
+            try:
+                seen += os.read(terminal, 1)
+            except OSError:             # the other side is closed
+                self.assertIsNone(end, seen)
+                return
 
 
 class Setup(unittest.TestCase):

@@ -8,6 +8,7 @@ help:
 	@echo 'make demo      see what MADV_RECLAIM_PT gives back, in a virtual machine'
 	@echo 'make test      all tests that fit into ten minutes'
 	@echo 'make test-all  all tests'
+	@echo 'make soak MINUTES=n races against reclaim on the debug kernel, for n minutes'
 	@echo 'make bench     what freeing page tables costs, in instructions, against the unpatched kernel'
 	@echo 'make shell     a shell in a guest that runs the kernel'
 	@echo 'make kernel    build a kernel'
@@ -24,6 +25,9 @@ test: setup
 test-all: setup
 	@tests/run --all
 
+soak: setup
+	@tests/run --soak $(if $(MINUTES),$(MINUTES),$(error how long? make soak MINUTES=60))
+
 bench: setup
 	@bench/cost-compare
 
@@ -39,4 +43,4 @@ clean:
 setup:
 	@vm/setup
 
-.PHONY: help demo test test-all bench shell kernel clean setup
+.PHONY: help demo test test-all soak bench shell kernel clean setup

@@ -160,8 +160,10 @@ bool pt_reclaim_table(struct mmu_gather *tlb, pmd_t *pmd, unsigned long addr)
 }
 
 /*
- * Not VMAs whose tables are not like others (hugetlb), or whose owners install
- * entries in a way that takes a vanished table for lack of memory.
+ * Not VMAs whose tables are not like others (hugetlb), nor those into which
+ * drivers put entries: with a vanished table they report lack of memory, look at
+ * the pmd twice (apply_to_page_range()), or have the hypervisor write to a table
+ * they no longer hold the lock of (Xen PV).
  */
 static bool pt_vma_eligible(struct vm_area_struct *vma)
 {

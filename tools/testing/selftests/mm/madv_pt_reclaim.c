@@ -1885,6 +1885,30 @@ TEST_F(advice, passes_over_thp)
 	EXPECT_TRUE(is_filled(start + 2 * span - page));
 }
 
+/* Lost: huge pages behind a freed table. An empty one was no obstacle. */
+TEST_F(advice, madv_collapse_goes_on_behind_it)
+{
+	const size_t n = 3;
+	char *start;
+	size_t i;
+
+	if (read_pmd_pagesize() != span)
+		SKIP(return, "no transparent huge pages");
+	start = map(&self->a, 0, n * span);
+	ASSERT_NE(NULL, start);
+	fill_slots(start, n);
+	ASSERT_EQ(0, zap(slot(start, 1)));
+	ASSERT_EQ(0, madvise(start, n * span, MADV_HUGEPAGE));
+	ASSERT_EQ(0, reclaim(start, n * span));
+
+	/* It reports the gap; what counts is what it did beside it. */
+	EXPECT_EQ(-1, madvise(start, n * span, MADV_COLLAPSE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_TRUE(check_huge_anon(start, 2, span));
+	for (i = 0; i < n; i += 2)
+		EXPECT_TRUE(is_filled(slot(start, i)));
+}
+
 /* Lost: the clock. A batch over /proc/PID/maps meets [vvar], a PFNMAP. */
 TEST_F(advice, passes_over_vvar)
 {

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What pages hold, and what the kernel says of them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "race.h"
+
+#define WORDS	(PAGE / sizeof(uint64_t))
+
+static bool note(struct run *run, const char *format, va_list list)
+{
+	int error = errno, length;
+
+	/* The first reason is the one that counts. */
+	if (run->why[0])
+		return false;
+	length = vsnprintf(run->why, sizeof(run->why), format, list);
+	if (length > 0 && length < (int)sizeof(run->why) && run->why[length - 1] == ':')
+		snprintf(run->why + length, sizeof(run->why) - length, " %s", strerror(error));
+	return false;
+}
+
+bool fail(struct run *run, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	note(run, format, list);
+	va_end(list);
+	return false;
+}
+
+bool skip(struct run *run, const char *format, ...)
+{
+	va_list list;
+
+	run->skipped = !run->why[0];
+	va_start(list, format);
+	note(run, format, list);
+	va_end(list);
+	return false;
+}
+
+char *turn(const struct run *run)
+{
+	return window_page(run, run->round % SLOTS, run->round / SLOTS % run->pages);
+}
+
+/* The page's number in the area, so that contents may move with it, and the round. */
+static uint64_t first_word(const struct run *run, const char *addr, unsigned long round)
+{
+	return (uint64_t)(addr - run->area) / PAGE << 48 | (round + 1) << 9;
+}
+
+void fill(const struct run *run, void *page, const char *addr, unsigned long round)
+{
+	uint64_t word = first_word(run, addr, round);
+	volatile uint64_t *words = page;
+
+	for (size_t i = 0; i < WORDS; i++)
+		words[i] = word + i;
+}
+
+bool check(struct run *run, const void *page, const char *addr, unsigned long round)
+{
+	uint64_t word = first_word(run, addr, round), found;
+	const volatile uint64_t *words = page;
+
+	for (size_t i = 0; i < WORDS; i++) {
+		found = words[i];
+		if (found == word + i)
+			continue;
+		return fail(run, "page %zu, word %zu, round %lu: %s, it is %#llx",
+			    (size_t)(addr - run->area) / PAGE, i, round,
+			    !found ? "the contents are lost" :
+			    found >> 48 == word >> 48 ? "the contents are old" :
+			    "the contents are another's", (unsigned long long)found);
+	}
+	return true;
+}
+
+bool check_fresh(struct run *run, const char *addr)
+{
+	const volatile uint64_t *words = (const volatile uint64_t *)addr;
+	uint64_t word = first_word(run, addr, -1UL);
+
+	for (size_t i = 0; i < WORDS; i++) {
+		uint64_t found = words[i];
+
+		if (found != (run->memory == FILE_PRIVATE ? word + i : 0))
+			return fail(run, "page %zu, word %zu: nobody wrote it, and it is %#llx",
+				    (size_t)(addr - run->area) / PAGE, i,
+				    (unsigned long long)found);
+	}
+	return true;
+}
+
+bool drop(struct run *run, char *addr, size_t length)
+{
+	char *end = addr + length;
+
+	if (run->memory == FILE_PRIVATE) {
+		addr = (char *)((uintptr_t)addr & -FAULT_AROUND);
+		end = (char *)(((uintptr_t)end + FAULT_AROUND - 1) & -FAULT_AROUND);
+	}
+	if (madvise(addr, end - addr, run->memory == SHMEM ? MADV_REMOVE : MADV_DONTNEED))
+		return fail(run, "cannot empty memory:");
+	return true;
+}
+
+uint64_t pagemap_entry(const char *addr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry;
+
+	if (fd < 0 || pread(fd, &entry, sizeof(entry), (uintptr_t)addr / PAGE * sizeof(entry)) !=
+		      sizeof(entry))
+		entry = 0;
+	if (fd >= 0)
+		close(fd);
+	return entry;
+}
+
+unsigned long read_row(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "r");
+	size_t length = strlen(name);
+	unsigned long number = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, length) && strchr(": \t", line[length])) {
+			sscanf(line + length, "%*[: \t]%lu", &number);
+			break;
+		}
+	if (file)
+		fclose(file);
+	return number;
+}
+
+bool write_to(const char *path, const char *format, ...)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), error;
+	va_list list;
+	bool done;
+
+	if (fd < 0)
+		return false;
+	va_start(list, format);
+	done = vdprintf(fd, format, list) > 0;
+	va_end(list);
+	error = errno;
+	close(fd);
+	errno = error;
+	return done;
+}

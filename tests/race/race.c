@@ -1,0 +1,703 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * race [OPTION...] [TEST...]: the race matrix, see race.h. KTAP output; run as root.
+ *
+ * A TEST is the names of one or more actors with + between them, and may end with
+ * the kind of memory: fork+uffd-copy/shmem. Without one: every actor alone on every
+ * kind of memory it works on, then the pairs below.
+ *
+ * A test goes on until each of its actors did its share of rounds, each did at
+ * least once what it is for, and tables were freed meanwhile. It fails if an actor
+ * says so, if its process dies, or if all that has not come about after GIVE_UP
+ * times the share: what was not raced against proves nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "race.h"
+
+#define MAX_ACTORS	4
+#define MAX_TESTS	512
+#define GIVE_UP		40	/* times an actor's share of rounds */
+#define FREED		4	/* tables to be freed for each unit of work */
+
+/* Two actors that meet in one table, and why they are worth it. */
+static const char *const pairs[] = {
+#include "pairs.h"
+};
+
+const char *const memory_names[NR_MEMORY] = { "anon", "shmem", "file" };
+const char *const disk = "/tmp/disk";
+bool scarce;
+
+static const struct actor *const groups[] = {
+	fault_actors, madvise_actors, mapping_actors, process_actors, uffd_actors,
+	gup_actors, thp_actors, reclaim_actors, look_actors,
+};
+
+struct test {
+	const struct actor *actors[MAX_ACTORS];
+	int nr_actors;
+	enum memory memory;
+	char name[128];
+	bool alone;		/* touch was not asked for, it is there to be disturbed */
+	unsigned long runs, failures, skips, freed;
+	char why[512];
+};
+
+/* What the process of a test tells the one that prints. */
+struct outcome {
+	bool done, skipped;
+	unsigned long freed;
+	char counts[512];
+	char why[512];
+};
+
+/* Shared with the remote reclaimer. */
+struct control {
+	atomic_bool stop;
+	atomic_ulong calls;
+};
+
+static struct {
+	unsigned long units;
+	unsigned long minutes;
+	unsigned long fail;	/* per cent of allocations */
+	bool self, remote;
+	bool solo, pairs, list;
+} options = { .units = 1, .self = true };
+
+static struct test tests[MAX_TESTS];
+static int nr_tests;
+static struct control *control;
+static struct outcome *outcome;
+
+static const struct actor *find_actor(const char *name, size_t length)
+{
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+		for (const struct actor *actor = groups[i]; actor->name; actor++)
+			if (strlen(actor->name) == length && !strncmp(actor->name, name, length))
+				return actor;
+	return NULL;
+}
+
+static void __attribute__((noreturn)) die(const char *what, const char *detail)
+{
+	fprintf(stderr, "race: %s %s\n", what, detail);
+	exit(2);
+}
+
+static void add_test(const char *names, enum memory memory)
+{
+	struct test *test = &tests[nr_tests++];
+	bool owner = false;
+
+	if (nr_tests > MAX_TESTS)
+		die("too many tests:", "raise MAX_TESTS");
+	test->memory = memory;
+	for (const char *name = names; ; name += strcspn(name, "+/") + 1) {
+		const struct actor *actor = find_actor(name, strcspn(name, "+/"));
+
+		if (!actor)
+			die("no such actor, see race --list:", name);
+		if (test->nr_actors == MAX_ACTORS - 1)
+			die("too many actors:", names);
+		test->actors[test->nr_actors++] = actor;
+		owner |= actor->owner;
+		if (name[strcspn(name, "+/")] != '+')
+			break;
+	}
+	if (!owner) {
+		test->actors[test->nr_actors++] = find_actor("touch", 5);
+		test->alone = true;
+	}
+	snprintf(test->name, sizeof(test->name), "%.*s/%s", (int)strcspn(names, "/"), names,
+		 memory_names[memory]);
+}
+
+static unsigned int memories_of(const char *names)
+{
+	unsigned int memories = ON_ALL;
+	const char *kind = strchr(names, '/');
+
+	for (const char *name = names; ; name += strcspn(name, "+/") + 1) {
+		const struct actor *actor = find_actor(name, strcspn(name, "+/"));
+
+		if (!actor)
+			die("no such actor, see race --list:", name);
+		memories &= actor->memory;
+		if (name[strcspn(name, "+/")] != '+')
+			break;
+	}
+	for (int i = 0; kind && i < NR_MEMORY; i++)
+		if (strcmp(kind + 1, memory_names[i]))
+			memories &= ~(1U << i);
+	if (!memories)
+		die("no kind of memory (anon, shmem, file) on which all of it works:", names);
+	return memories;
+}
+
+/* On every kind of memory, or the first one that will do. */
+static void add_tests(const char *names, bool every)
+{
+	unsigned int memories = memories_of(names);
+
+	for (int i = 0; i < NR_MEMORY; i++)
+		if (memories & 1U << i) {
+			add_test(names, i);
+			if (!every)
+				break;
+		}
+}
+
+static void choose_tests(int argc, char **argv)
+{
+	bool all = !options.solo && !options.pairs && !scarce;
+
+	for (int i = 0; i < argc; i++)
+		add_tests(argv[i], true);
+	if (argc)
+		return;
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+		for (const struct actor *actor = groups[i]; actor->name; actor++)
+			if (all || options.solo || (scarce && actor->scarce))
+				add_tests(actor->name, true);
+	for (size_t i = 0; (all || options.pairs) && i < sizeof(pairs) / sizeof(*pairs); i++)
+		add_tests(pairs[i], false);
+}
+
+static unsigned long tables_freed(void)
+{
+	return read_row("/proc/vmstat", "pt_reclaim_freed");
+}
+
+/* ---- the machine ---- */
+
+static void run_tool(const char *tool, const char *device)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		dup2(open("/dev/null", O_WRONLY), 1);
+		execlp(tool, tool, device, NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		die("cannot run, install e2fsprogs and util-linux:", tool);
+}
+
+/* A new disk of compressed memory, and its number. */
+static int new_zram(const char *size)
+{
+	char path[64];
+	int number = -1;
+	FILE *file = fopen("/sys/class/zram-control/hot_add", "r");
+
+	if (!file || fscanf(file, "%d", &number) != 1)
+		die("no zram in this kernel:", "/sys/class/zram-control/hot_add");
+	fclose(file);
+	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", number);
+	if (!write_to(path, "%s", size))
+		die("cannot set", path);
+	return number;
+}
+
+/* Of tasks that ask for it, and also where the allocation might wait. */
+static void let_allocations_fail(void)
+{
+	static const char *const kinds[] = { "fail_page_alloc", "failslab" };
+	static const char *const settings[][2] = {
+		{ "task-filter", "1" }, { "ignore-gfp-wait", "0" }, { "times", "-1" }, { "verbose", "0" },
+	};
+	char path[96];
+
+	for (int i = 0; i < 2; i++) {
+		for (int j = 0; j < 4; j++) {
+			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", kinds[i], settings[j][0]);
+			if (!write_to(path, "%s", settings[j][1]))
+				die("no fault injection in this kernel:", path);
+		}
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/probability", kinds[i]);
+		if (!write_to(path, "%lu", options.fail))
+			die("cannot set", path);
+	}
+	write_to("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+}
+
+static void fail_mine(void)
+{
+	if (scarce && !write_to("/proc/thread-self/make-it-fail", "1"))
+		die("cannot write", "/proc/thread-self/make-it-fail");
+}
+
+static void prepare_machine(void)
+{
+	bool swap = false;
+	char device[32];
+
+	for (int i = 0; i < nr_tests; i++)
+		for (int j = 0; j < tests[i].nr_actors; j++)
+			swap |= tests[i].actors[j]->swap;
+
+	snprintf(device, sizeof(device), "/dev/zram%d", new_zram("96M"));
+	run_tool("mkfs.ext4", device);
+	mkdir(disk, 0700);
+	if (mount(device, disk, "ext4", 0, NULL))
+		die("cannot mount", device);
+	if (swap) {
+		snprintf(device, sizeof(device), "/dev/zram%d", new_zram("512M"));
+		run_tool("mkswap", device);
+		if (swapon(device, 0))
+			die("cannot swap to", device);
+	}
+	if (scarce)
+		let_allocations_fail();
+}
+
+/* ---- one test, in a process of its own ---- */
+
+static int open_file(struct run *run)
+{
+	char path[64];
+	int fd;
+
+	if (run->memory == SHMEM) {
+		fd = memfd_create("race", MFD_CLOEXEC);
+		return fd < 0 || ftruncate(fd, AREA) ? -1 : fd;
+	}
+	snprintf(path, sizeof(path), "%s/area", disk);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	/* Written once; no test changes it, so that the next one finds it in the page cache. */
+	if (fd >= 0 && lseek(fd, 0, SEEK_END) != AREA) {
+		char page[PAGE];
+
+		for (char *addr = run->area; addr < run->area + AREA; addr += PAGE) {
+			fill(run, page, addr, -1UL);
+			if (pwrite(fd, page, PAGE, addr - run->area) != PAGE)
+				return -1;
+		}
+	}
+	return fd;
+}
+
+static bool map_area(struct run *run)
+{
+	int flags = run->memory == SHMEM ? MAP_SHARED : MAP_PRIVATE;
+	char *start = mmap(NULL, AREA + SLOT, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	run->area = (char *)(((uintptr_t)start + SLOT - 1) & -SLOT);
+	run->fd = -1;
+	if (run->memory == ANON)
+		flags |= MAP_ANONYMOUS;
+	else
+		run->fd = open_file(run);
+	return start != MAP_FAILED && (run->memory == ANON || run->fd >= 0) &&
+	       mmap(run->area, AREA, PROT_READ | PROT_WRITE, flags | MAP_FIXED, run->fd, 0) !=
+	       MAP_FAILED;
+}
+
+static void *act(void *arg)
+{
+	struct run *run = arg;
+
+	fail_mine();
+	while (!stopping(run) && run->actor->round(run)) {
+		run->round++;
+		atomic_store(&run->rounds, run->round);
+	}
+	/* A failure ends the test for the others, too. */
+	if (run->why[0])
+		atomic_store(&control->stop, true);
+	return NULL;
+}
+
+/* All at once, slot by slot, and in pieces that straddle two tables. */
+static void *reclaim(void *arg)
+{
+	struct run *run = arg;
+	unsigned long call;
+
+	fail_mine();
+	for (call = 0; !stopping(run); call++) {
+		unsigned long slot = call / 3 % (SLOTS - 1);
+		char *from = run->area;
+		size_t length = AREA;
+
+		if (call % 3) {
+			from += slot * SLOT;
+			length = SLOT;
+		}
+		if (call % 3 == 2)
+			from += SLOT / 2 + PAGE;
+		/* Some actors unmap a part for a moment. */
+		if (madvise(from, length, MADV_RECLAIM_PT) && errno != ENOMEM) {
+			fail(run, "MADV_RECLAIM_PT:");
+			atomic_store(&control->stop, true);
+			break;
+		}
+		atomic_fetch_add(&control->calls, 1);
+	}
+	return NULL;
+}
+
+static pid_t start_remote_reclaimer(const struct run *run)
+{
+	pid_t parent = getpid(), child = fork();
+	struct iovec area[SLOTS];
+	int pidfd;
+
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pidfd = syscall(SYS_pidfd_open, parent, 0);
+	for (int i = 0; i < SLOTS; i++)
+		area[i] = (struct iovec){ run->area + i * SLOT, SLOT };
+	while (pidfd >= 0 && !stopping(run)) {
+		if (syscall(SYS_process_madvise, pidfd, area, SLOTS, MADV_RECLAIM_PT, 0) < 0 &&
+		    errno != ENOMEM)
+			break;
+		atomic_fetch_add(&control->calls, 1);
+	}
+	_exit(!stopping(run));
+}
+
+/* All of the actors did @factor times their share. */
+static bool did_their_share(const struct run *runs, int nr_runs, unsigned long factor)
+{
+	for (int i = 0; i < nr_runs; i++)
+		if (atomic_load(&runs[i].rounds) < runs[i].actor->rounds * options.units * factor)
+			return false;
+	return true;
+}
+
+static bool all_was_seen(const struct run *runs, int nr_runs, unsigned long freed)
+{
+	for (int i = 0; i < nr_runs; i++)
+		if (!atomic_load(&runs[i].hits))
+			return false;
+	return freed >= FREED * options.units;
+}
+
+static void wait_for_the_end(struct run *runs, int nr_runs, unsigned long before)
+{
+	const struct timespec interval = { .tv_nsec = 5000000 };
+
+	while (!atomic_load(&control->stop)) {
+		if (did_their_share(runs, nr_runs, 1) &&
+		    (all_was_seen(runs, nr_runs, tables_freed() - before) ||
+		     did_their_share(runs, nr_runs, GIVE_UP)))
+			break;
+		nanosleep(&interval, NULL);
+	}
+	atomic_store(&control->stop, true);
+}
+
+/* The first reason of all, and what was done. */
+static void report(struct run *runs, int nr_runs, const struct run *reclaimer)
+{
+	size_t used = 0;
+
+	if (reclaimer->why[0])
+		strcpy(outcome->why, reclaimer->why);
+	for (int i = 0; i < nr_runs; i++) {
+		used += snprintf(outcome->counts + used, sizeof(outcome->counts) - used,
+				 "%s %lu rounds, %lu hits; ", runs[i].actor->name, runs[i].round,
+				 atomic_load(&runs[i].hits));
+		if (runs[i].why[0] && !outcome->why[0]) {
+			snprintf(outcome->why, sizeof(outcome->why), "%s: %s",
+				 runs[i].actor->name, runs[i].why);
+			outcome->skipped = runs[i].skipped;
+		}
+	}
+	snprintf(outcome->counts + used, sizeof(outcome->counts) - used,
+		 "%lu calls of the advice, %lu tables freed", atomic_load(&control->calls),
+		 outcome->freed);
+	for (int i = 0; i < nr_runs && !outcome->why[0]; i++)
+		if (!atomic_load(&runs[i].hits))
+			snprintf(outcome->why, sizeof(outcome->why),
+				 "%s never did what it is for", runs[i].actor->name);
+	if (!outcome->why[0] && outcome->freed < FREED * options.units)
+		strcpy(outcome->why, "too few tables were freed meanwhile");
+	outcome->done = true;
+}
+
+static bool set_up(struct run *runs, int nr_runs)
+{
+	for (int i = 0; i < nr_runs; i++)
+		if (runs[i].actor->set_up && !runs[i].actor->set_up(&runs[i]))
+			return false;
+	return true;
+}
+
+static void race(struct run *runs, int nr_runs, struct run *reclaimer)
+{
+	unsigned long before = tables_freed();
+	pthread_t threads[MAX_ACTORS], own;
+	pid_t remote = 0;
+	int started = 0;
+	bool self = false;
+
+	if (options.remote)
+		remote = start_remote_reclaimer(reclaimer);
+	if (options.self)
+		self = !pthread_create(&own, NULL, reclaim, reclaimer);
+	while (started < nr_runs && !pthread_create(&threads[started], NULL, act, &runs[started]))
+		started++;
+	if (started < nr_runs || self != options.self || remote < 0) {
+		fail(reclaimer, "cannot start threads:");
+		atomic_store(&control->stop, true);
+	}
+	wait_for_the_end(runs, nr_runs, before);
+	for (int i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	if (self)
+		pthread_join(own, NULL);
+	if (remote > 0) {
+		int status;
+
+		if (waitpid(remote, &status, 0) == remote && status)
+			fail(reclaimer, "process_madvise(MADV_RECLAIM_PT) failed");
+	}
+	outcome->freed = tables_freed() - before;
+}
+
+static void run_in_this_process(const struct test *test)
+{
+	static struct run runs[MAX_ACTORS], reclaimer;
+	struct run area = { .memory = test->memory };
+	unsigned int owners = 0, owner = 0;
+
+	if (!map_area(&area)) {
+		snprintf(outcome->why, sizeof(outcome->why), "cannot map memory: %s", strerror(errno));
+		outcome->done = true;
+		return;
+	}
+	area.stop = &control->stop;
+	reclaimer = area;
+	for (int i = 0; i < test->nr_actors; i++)
+		owners += test->actors[i]->owner;
+	for (int i = 0; i < test->nr_actors; i++) {
+		runs[i] = area;
+		runs[i].actor = test->actors[i];
+		runs[i].pages = SLOT_PAGES;
+		if (test->actors[i]->owner) {
+			runs[i].pages = SLOT_PAGES / owners;
+			runs[i].first = runs[i].pages * owner++;
+		}
+	}
+	if (set_up(runs, test->nr_actors))
+		race(runs, test->nr_actors, &reclaimer);
+	for (int i = test->nr_actors; i--; )
+		if (test->actors[i]->tear_down)
+			test->actors[i]->tear_down(&runs[i]);
+	report(runs, test->nr_actors, &reclaimer);
+}
+
+static void run_test(struct test *test)
+{
+	int status;
+	pid_t pid;
+
+	memset(outcome, 0, sizeof(*outcome));
+	memset(control, 0, sizeof(*control));
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		run_in_this_process(test);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		die("cannot start a process for", test->name);
+	if (!outcome->done || status)
+		snprintf(outcome->why, sizeof(outcome->why),
+			 WIFSIGNALED(status) ? "its process was killed by signal %d" :
+			 "its process ended with status %d",
+			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	test->runs++;
+	test->freed += outcome->freed;
+	test->skips += outcome->skipped;
+	test->failures += outcome->why[0] && !outcome->skipped;
+	if (outcome->why[0] && !test->why[0])
+		strcpy(test->why, outcome->why);
+	printf("# %s: %s\n", test->name, outcome->counts);
+}
+
+static void print_result(int number, const struct test *test)
+{
+	if (!test->runs)
+		printf("ok %d %s # SKIP its turn did not come, another one failed before\n", number,
+		       test->name);
+	else if (test->failures)
+		printf("# %s\nnot ok %d %s\n", test->why, number, test->name);
+	else if (test->skips)
+		printf("ok %d %s # SKIP %s\n", number, test->name, test->why);
+	else
+		printf("ok %d %s\n", number, test->name);
+}
+
+static time_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec;
+}
+
+/*
+ * In another order each time, for as long as was asked for, and once at least; or
+ * until the first failure.
+ */
+static void soak(void)
+{
+	unsigned long passes = 0, runs = 0, freed = 0;
+	time_t end = now() + options.minutes * 60;
+	int order[MAX_TESTS];
+	bool failed = false;
+
+	srandom(1);
+	for (int i = 0; i < nr_tests; i++)
+		order[i] = i;
+	do {
+		for (int i = nr_tests - 1; i > 0; i--) {
+			int other = random() % (i + 1), was = order[i];
+
+			order[i] = order[other];
+			order[other] = was;
+		}
+		for (int i = 0; i < nr_tests && !failed && (!passes || now() < end); i++) {
+			run_test(&tests[order[i]]);
+			failed = tests[order[i]].failures;
+		}
+		passes++;
+	} while (!failed && now() < end);
+	for (int i = 0; i < nr_tests; i++) {
+		printf("# %s: %lu runs, %lu failures, %lu tables freed\n", tests[i].name,
+		       tests[i].runs, tests[i].failures, tests[i].freed);
+		print_result(i + 1, &tests[i]);
+		runs += tests[i].runs;
+		freed += tests[i].freed;
+	}
+	printf("# soak: %lu passes, %lu runs of %d tests, %lu tables freed\n", passes, runs,
+	       nr_tests, freed);
+}
+
+static void list_all(void)
+{
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+		for (const struct actor *actor = groups[i]; actor->name; actor++)
+			printf("%-16s %s\n", actor->name, actor->does);
+	printf("\npairs:\n");
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
+		printf("%s\n", pairs[i]);
+}
+
+static void usage(int status)
+{
+	fprintf(status ? stderr : stdout,
+		"usage: race [--units N] [--reclaim self|remote|both] [--solo | --pairs]\n"
+		"            [--fail PERCENT] [--minutes N] [--list] [ACTOR[+ACTOR...][/anon|/shmem|/file]...]\n");
+	exit(status);
+}
+
+static void parse_options(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{ "units", required_argument, NULL, 'u' },
+		{ "reclaim", required_argument, NULL, 'r' },
+		{ "solo", no_argument, NULL, 's' },
+		{ "pairs", no_argument, NULL, 'p' },
+		{ "fail", required_argument, NULL, 'f' },
+		{ "minutes", required_argument, NULL, 'm' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (option) {
+		case 'u':
+			options.units = strtoul(optarg, NULL, 0);
+			break;
+		case 'r':
+			options.self = strcmp(optarg, "remote");
+			options.remote = strcmp(optarg, "self");
+			break;
+		case 's':
+			options.solo = true;
+			break;
+		case 'p':
+			options.pairs = true;
+			break;
+		case 'f':
+			options.fail = strtoul(optarg, NULL, 0);
+			scarce = options.fail;
+			break;
+		case 'm':
+			options.minutes = strtoul(optarg, NULL, 0);
+			break;
+		case 'l':
+			options.list = true;
+			break;
+		default:
+			usage(option == 'h' ? 0 : 2);
+		}
+	}
+	if (!options.units)
+		usage(2);
+}
+
+static void *share(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap:", strerror(errno));
+	return memory;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	parse_options(argc, argv);
+	if (options.list) {
+		list_all();
+		return 0;
+	}
+	choose_tests(argc - optind, argv + optind);
+	control = share(sizeof(*control));
+	outcome = share(sizeof(*outcome));
+	if (madvise(NULL, 0, MADV_RECLAIM_PT))
+		die("this kernel has no MADV_RECLAIM_PT:", strerror(errno));
+	prepare_machine();
+
+	printf("TAP version 13\n1..%d\n", nr_tests);
+	if (options.minutes) {
+		soak();
+		return 0;
+	}
+	for (int i = 0; i < nr_tests; i++) {
+		run_test(&tests[i]);
+		print_result(i + 1, &tests[i]);
+	}
+	return 0;
+}

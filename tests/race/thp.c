@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Huge pages that take the place of tables, and tables that take theirs again. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "race.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+#ifndef PAGEMAP_SCAN
+struct page_region {
+	uint64_t start, end, categories;
+};
+
+struct pm_scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+
+#define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
+#define PAGE_IS_HUGE	(1 << 6)
+#endif
+
+#define PFN_MASK	((1ULL << 55) - 1)
+#define THP		"/sys/kernel/mm/transparent_hugepage/"
+#define SPLIT		"/sys/kernel/debug/split_huge_pages"
+
+/* What all of these actors need. */
+struct huge {
+	int pagemap;		/* of the process whose tables are looked at */
+	pid_t other;		/* another process that maps the memory, or 0 */
+	int pidfd;
+	char saved[16][32];	/* settings of khugepaged */
+	int nr_saved;
+	pid_t khugepaged;
+	int nice;
+};
+
+static bool allocate(struct run *run)
+{
+	struct huge *huge = calloc(1, sizeof(*huge));
+
+	run->private = huge;
+	if (!huge)
+		return fail(run, "no memory");
+	huge->pagemap = huge->pidfd = -1;
+	if (access(THP "enabled", F_OK))
+		return skip(run, "the kernel has no huge pages");
+	return true;
+}
+
+static bool open_pagemap(struct run *run, pid_t pid)
+{
+	struct huge *huge = run->private;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	huge->pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	return huge->pagemap >= 0 || fail(run, "cannot open %s:", path);
+}
+
+static bool huge_set_up(struct run *run)
+{
+	return allocate(run) && open_pagemap(run, getpid());
+}
+
+static void huge_tear_down(struct run *run)
+{
+	struct huge *huge = run->private;
+
+	if (huge && huge->pagemap >= 0)
+		close(huge->pagemap);
+	free(huge);
+}
+
+/* The slot is mapped by one huge page and no table. */
+static bool is_huge(const struct run *run, const char *slot)
+{
+	const struct huge *huge = run->private;
+	struct page_region region = { };
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan),
+		.start = (uintptr_t)slot, .end = (uintptr_t)slot + SLOT,
+		.vec = (uintptr_t)&region, .vec_len = 1,
+		.category_mask = PAGE_IS_HUGE, .return_mask = PAGE_IS_HUGE,
+	};
+
+	return ioctl(huge->pagemap, PAGEMAP_SCAN, &scan) == 1 &&
+	       region.end - region.start == SLOT;
+}
+
+/*
+ * Errors of a slot that cannot become a huge page just now: it is empty, its owner
+ * unmapped, split or registered a part of it, or holds or moves one of its pages.
+ */
+static bool tolerable(void)
+{
+	return errno == EAGAIN || errno == EINVAL || errno == EBUSY || errno == ENOMEM;
+}
+
+/* Tells in @done whether it was small and is huge now. */
+static bool collapse(struct run *run, char *slot, bool *done)
+{
+	bool was_huge = is_huge(run, slot);
+
+	*done = false;
+	if (!madvise(slot, SLOT, MADV_COLLAPSE))
+		*done = !was_huge && is_huge(run, slot);
+	else if (!tolerable())
+		return fail(run, "MADV_COLLAPSE:");
+	return true;
+}
+
+/* Takes shared memory's pages out of the tables; they stay in the page cache. */
+static bool unmap_pages(struct run *run, char *slot)
+{
+	/* Its owner may have unmapped or locked a part. */
+	if (run->memory == SHMEM && madvise(slot, SLOT, MADV_DONTNEED) &&
+	    errno != ENOMEM && errno != EINVAL)
+		return fail(run, "MADV_DONTNEED:");
+	return true;
+}
+
+/*
+ * The slots that are to become huge. A huge page fills all of its slot, which the
+ * owners need not empty completely. Shared memory can be unmapped without harm; but
+ * of private memory every other slot stays as it is, so that there is always a table
+ * to reclaim.
+ */
+static unsigned int every(const struct run *run)
+{
+	return run->memory == SHMEM ? 1 : 2;
+}
+
+static char *collapsible(const struct run *run, unsigned long n)
+{
+	return run->area + n * every(run) % SLOTS * SLOT;
+}
+
+/*
+ * The same one for some rounds: whoever looks at all of them finds the one in use
+ * each time, and its owner gets no further between two collapses.
+ */
+#define STAY	16
+
+static char *next_collapsible(const struct run *run)
+{
+	return collapsible(run, run->round / STAY);
+}
+
+/* Empties tables of another slot: there would be none to reclaim otherwise. */
+static bool make_room(struct run *run)
+{
+	return unmap_pages(run, run->area + (run->round + SLOTS / 2) % SLOTS * SLOT);
+}
+
+/* ---- collapse ---- */
+
+static bool collapse_round(struct run *run)
+{
+	bool done;
+
+	if (!collapse(run, next_collapsible(run), &done))
+		return false;
+	if (done)
+		hit(run);
+	else
+		sched_yield();	/* to an owner that puts something there */
+	return make_room(run);
+}
+
+/* ---- split: a huge page is split into small ones, and its pmd into a table ---- */
+
+static bool split_set_up(struct run *run)
+{
+	if (!huge_set_up(run))
+		return false;
+	if (access(SPLIT, W_OK))
+		return skip(run, "the kernel has no %s", SPLIT);
+	return true;
+}
+
+static bool split_round(struct run *run)
+{
+	char *slot = next_collapsible(run);
+	unsigned long before;
+	bool done;
+
+	if (!collapse(run, slot, &done))
+		return false;
+	before = read_row("/proc/vmstat", "thp_split_page");
+	if (!write_to(SPLIT, "%d,%#lx,%#lx", getpid(), (unsigned long)slot,
+		      (unsigned long)slot + SLOT))
+		return fail(run, "cannot write to %s:", SPLIT);
+	if (done && !is_huge(run, slot) && read_row("/proc/vmstat", "thp_split_page") > before)
+		hit(run);
+	return make_room(run);
+}
+
+/* ---- collapse-other: by way of another process, without this one's mmap_lock ---- */
+
+/* It maps the memory as this process does, and that is all. */
+static pid_t start_other(void)
+{
+	pid_t parent = getpid(), other = fork();
+
+	if (other)
+		return other;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() == parent)
+		pause();
+	_exit(0);
+}
+
+static bool collapse_other_set_up(struct run *run)
+{
+	struct huge *huge;
+
+	if (!allocate(run))
+		return false;
+	huge = run->private;
+	huge->other = start_other();
+	if (huge->other < 0)
+		return fail(run, "fork:");
+	huge->pidfd = syscall(SYS_pidfd_open, huge->other, 0);
+	if (huge->pidfd < 0)
+		return fail(run, "pidfd_open:");
+	return open_pagemap(run, huge->other);
+}
+
+static void collapse_other_tear_down(struct run *run)
+{
+	struct huge *huge = run->private;
+
+	if (huge && huge->other > 0) {
+		kill(huge->other, SIGKILL);
+		waitpid(huge->other, NULL, 0);
+	}
+	if (huge && huge->pidfd >= 0)
+		close(huge->pidfd);
+	huge_tear_down(run);
+}
+
+/*
+ * The other process maps the same memory and has its pages made huge. That takes
+ * this process's tables of the slot away with the lock of the file's mappings only.
+ */
+static bool collapse_other_round(struct run *run)
+{
+	struct huge *huge = run->private;
+	char *slot = next_collapsible(run);
+	struct iovec range = { slot, SLOT };
+	bool was_huge = is_huge(run, slot);
+
+	if (syscall(SYS_process_madvise, huge->pidfd, &range, 1, MADV_COLLAPSE, 0) < 0) {
+		if (!tolerable())
+			return fail(run, "process_madvise(MADV_COLLAPSE):");
+	} else if (!was_huge && is_huge(run, slot)) {
+		hit(run);
+	} else {
+		sched_yield();
+	}
+	return make_room(run);
+}
+
+/* ---- collapse-mapped: a huge page that a table maps piece by piece ---- */
+
+#define REMAPS	4
+
+static bool advise(struct run *run, char *slot, int advice)
+{
+	/* A neighbour may have unmapped its part. */
+	if (madvise(slot, SLOT, advice) && errno != ENOMEM)
+		return fail(run, "madvise(%d):", advice);
+	return true;
+}
+
+/* While huge pages are forbidden, a fault on a part of one makes a table for it. */
+static bool map_by_table(struct run *run, char *slot, const char *page)
+{
+	return advise(run, slot, MADV_NOHUGEPAGE) && unmap_pages(run, slot) &&
+	       check(run, page, page, run->round) && advise(run, slot, MADV_HUGEPAGE);
+}
+
+/*
+ * The page cache has a huge page already: collapsing replaces the table. Each second
+ * time the table is empty, so that it may be gone at any moment.
+ */
+static bool remap(struct run *run, char *slot, const char *page, bool emptied)
+{
+	uint64_t before, after;
+	bool done;
+
+	if (!map_by_table(run, slot, page))
+		return false;
+	before = pagemap_entry(page);
+	if (emptied && !unmap_pages(run, slot))
+		return false;
+	if (!collapse(run, slot, &done))
+		return false;
+	after = pagemap_entry(page);
+	/* In its place, so nothing was copied. */
+	if (done && !emptied && before & after & PM_PRESENT &&
+	    !((before ^ after) & PFN_MASK))
+		hit(run);
+	return check(run, page, page, run->round);
+}
+
+static bool collapse_mapped_round(struct run *run)
+{
+	unsigned int slot = run->round % SLOTS;
+	char *start = run->area + slot * SLOT, *page = turn(run);
+	bool done;
+
+	fill(run, page, page, run->round);
+	if (!collapse(run, start, &done))
+		return false;
+	for (int i = 0; i < REMAPS && !stopping(run); i++)
+		if (!remap(run, start, page, i & 1))
+			return false;
+	return check(run, page, page, run->round) &&
+	       drop(run, window_page(run, slot, 0), run->pages * PAGE);
+}
+
+/* ---- khugepaged ---- */
+
+static const struct {
+	const char *path, *value;
+} settings[] = {
+	{ THP "khugepaged/scan_sleep_millisecs", "0" },
+	{ THP "khugepaged/alloc_sleep_millisecs", "0" },
+	{ THP "khugepaged/pages_to_scan", "65536" },
+	{ THP "khugepaged/max_ptes_none", "511" },
+	{ THP "khugepaged/max_ptes_swap", "511" },
+	{ THP "khugepaged/max_ptes_shared", "511" },
+	{ THP "khugepaged/defrag", "1" },
+	{ THP "shmem_enabled", "advise" },
+	{ THP "enabled", "madvise" },
+};
+
+#define NR_SETTINGS	((int)(sizeof(settings) / sizeof(*settings)))
+
+/* The first word, or of several the one in brackets. */
+static bool read_setting(const char *path, char *value, size_t size)
+{
+	FILE *file = fopen(path, "r");
+	char line[128] = "", *start, *end;
+
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	start = strchr(line, '[');
+	start = start ? start + 1 : line;
+	end = start + strcspn(start, "] \n");
+	*end = '\0';
+	snprintf(value, size, "%.31s", start);
+	return *start;
+}
+
+static pid_t find_process(const char *name)
+{
+	DIR *directory = opendir("/proc");
+	struct dirent *entry;
+	pid_t pid = 0;
+
+	while (directory && !pid && (entry = readdir(directory))) {
+		char path[300], found[64] = "";
+
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		if (atoi(entry->d_name) > 0 && read_setting(path, found, sizeof(found)) &&
+		    !strcmp(found, name))
+			pid = atoi(entry->d_name);
+	}
+	if (directory)
+		closedir(directory);
+	return pid;
+}
+
+static bool khugepaged_set_up(struct run *run)
+{
+	struct huge *huge;
+
+	if (!huge_set_up(run))
+		return false;
+	huge = run->private;
+	for (int i = 0; i < NR_SETTINGS; i++) {
+		if (!read_setting(settings[i].path, huge->saved[i], sizeof(huge->saved[i])))
+			return skip(run, "no %s", settings[i].path);
+		huge->nr_saved++;
+		if (!write_to(settings[i].path, "%s", settings[i].value))
+			return fail(run, "cannot write to %s:", settings[i].path);
+	}
+	/* Beside threads that never sleep it would get next to nothing of a CPU. */
+	huge->khugepaged = find_process("khugepaged");
+	if (!huge->khugepaged)
+		return skip(run, "khugepaged does not run");
+	huge->nice = getpriority(PRIO_PROCESS, huge->khugepaged);
+	if (setpriority(PRIO_PROCESS, huge->khugepaged, 0))
+		return fail(run, "cannot set khugepaged's priority:");
+	return true;
+}
+
+static void khugepaged_tear_down(struct run *run)
+{
+	struct huge *huge = run->private;
+
+	if (huge && huge->khugepaged)
+		setpriority(PRIO_PROCESS, huge->khugepaged, huge->nice);
+	for (int i = huge ? huge->nr_saved : 0; i--; )
+		write_to(settings[i].path, "%s", huge->saved[i]);
+	huge_tear_down(run);
+}
+
+static unsigned long read_number(const char *path)
+{
+	char value[32];
+
+	return read_setting(path, value, sizeof(value)) ? strtoul(value, NULL, 10) : 0;
+}
+
+/* Until khugepaged has made a huge page, but not for long. */
+#define WAITS	20
+
+static bool khugepaged_round(struct run *run)
+{
+	const struct timespec interval = { .tv_nsec = 1000000 };
+	unsigned long collapsed = read_number(THP "khugepaged/pages_collapsed");
+	unsigned long allocated = read_row("/proc/vmstat", "thp_collapse_alloc");
+
+	/* Again in each round: an owner that maps its part anew loses the advice. */
+	for (unsigned int i = 0; i < SLOTS / every(run); i++)
+		if (!advise(run, collapsible(run, i), MADV_HUGEPAGE))
+			return false;
+	for (int i = 0; i < WAITS && !stopping(run); i++) {
+		nanosleep(&interval, NULL);
+		/* The first one also counts huge pages that were there before. */
+		if (read_number(THP "khugepaged/pages_collapsed") > collapsed &&
+		    read_row("/proc/vmstat", "thp_collapse_alloc") > allocated) {
+			hit(run);
+			break;
+		}
+	}
+	return make_room(run);
+}
+
+const struct actor thp_actors[] = {
+	{
+		.name = "collapse",
+		.does = "makes huge pages with MADV_COLLAPSE",
+		.memory = ON_ANON | ON_SHMEM, .rounds = 50,
+		.set_up = huge_set_up, .round = collapse_round, .tear_down = huge_tear_down,
+	},
+	{
+		.name = "collapse-other",
+		.does = "makes huge pages by way of another process",
+		.memory = ON_SHMEM, .rounds = 50,
+		.set_up = collapse_other_set_up, .round = collapse_other_round,
+		.tear_down = collapse_other_tear_down,
+	},
+	{
+		.name = "collapse-mapped",
+		.does = "maps a huge page by a table and by a pmd in turn",
+		.memory = ON_SHMEM, .owner = true, .rounds = 20,
+		.set_up = huge_set_up, .round = collapse_mapped_round,
+		.tear_down = huge_tear_down,
+	},
+	{
+		.name = "split",
+		.does = "makes huge pages and splits them again",
+		.memory = ON_ANON | ON_SHMEM, .rounds = 25,
+		.set_up = split_set_up, .round = split_round, .tear_down = huge_tear_down,
+	},
+	{
+		.name = "khugepaged",
+		.does = "lets khugepaged make huge pages without pause",
+		.memory = ON_ANON | ON_SHMEM, .rounds = 10,
+		.set_up = khugepaged_set_up, .round = khugepaged_round,
+		.tear_down = khugepaged_tear_down,
+	},
+	{ }
+};

@@ -33,9 +33,8 @@ static bool touch_round(struct run *run)
 		if (!check(run, addr, addr, old))
 			return false;
 	}
-	for (unsigned int i = 0; i < TOUCHED && run->round >= KEPT; i++)
-		if (!drop(run, touched(run, old, i), PAGE))
-			return false;
+	if (run->round >= KEPT && !drop(run, window_page(run, old % SLOTS, 0), run->pages * PAGE))
+		return false;
 	hit(run);
 	return true;
 }

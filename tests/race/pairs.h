@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Two actors that meet in one table, at most 30 pairs, on the first kind of memory that suits both. */
+/* Actors that meet in one table, at most 30, on the first kind of memory that suits all of a row. */
 
 	/* userfaultfd puts entries where the others take tables away */
-	"uffd-copy+khugepaged",
-	"uffd-copy+collapse-other/shmem",
 	"uffd-copy+munmap",
+	"uffd-copy+pageout-all/shmem",
 	"uffd-move+fork",
 	"uffd-move+pageout-all",
 	"uffd-move-hole+touch",
-	"uffd-wp+collapse-other/shmem",
-	"uffd-wp+mprotect",
+	"uffd-wp+fork",
+	"uffd-wp+mprotect/shmem",
 	"uffd-zeropage+numa",
 	"uffd-fault+dontneed",
 
@@ -18,10 +17,11 @@
 	"collapse+mprotect",
 	"collapse+munmap",
 	"collapse+mremap",
-	"collapse+dontneed",
+	"collapse+fork",
 	"collapse-mapped+collapse-other/shmem",
 	"khugepaged+swap",
 	"khugepaged+fork-write",
+	"punch+collapse-other/shmem",
 
 	/* entries that are not pages: swap, migration, merged pages */
 	"swap+fork",
@@ -39,4 +39,4 @@
 	/* who looks, and who unmaps beside */
 	"pagemap-scan-wp+dontneed",
 	"smaps+munmap",
-	"punch+collapse-other/shmem",
+	"lru-gen+pageout-all",

@@ -4,7 +4,8 @@
  *
  * A TEST is the names of one or more actors with + between them, and may end with
  * the kind of memory: fork+uffd-copy/shmem. Without one: every actor alone on every
- * kind of memory it works on, then the pairs below.
+ * kind of memory it works on (--solo; --slice: on one kind each), then the pairs
+ * (--pairs).
  *
  * A test goes on until each of its actors did its share of rounds, each did at
  * least once what it is for, and tables were freed meanwhile. It fails if an actor
@@ -81,7 +82,7 @@ static struct {
 	unsigned long minutes;
 	unsigned long fail;	/* per cent of allocations */
 	bool self, remote;
-	bool solo, pairs, list;
+	bool solo, slice, pairs, list;
 } options = { .units = 1, .self = true };
 
 static struct test tests[MAX_TESTS];
@@ -154,33 +155,32 @@ static unsigned int memories_of(const char *names)
 	return memories;
 }
 
-/* On every kind of memory, or the first one that will do. */
-static void add_tests(const char *names, bool every)
+/* On every kind of memory that suits, or on the @nth of those only. */
+static void add_tests(const char *names, bool every, int nth)
 {
 	unsigned int memories = memories_of(names);
 
+	nth %= __builtin_popcount(memories);
 	for (int i = 0; i < NR_MEMORY; i++)
-		if (memories & 1U << i) {
+		if (memories & 1U << i && (every || !nth--))
 			add_test(names, i);
-			if (!every)
-				break;
-		}
 }
 
 static void choose_tests(int argc, char **argv)
 {
-	bool all = !options.solo && !options.pairs && !scarce;
+	bool all = !options.solo && !options.pairs && !options.slice && !scarce;
+	int nth = 0;
 
 	for (int i = 0; i < argc; i++)
-		add_tests(argv[i], true);
+		add_tests(argv[i], true, 0);
 	if (argc)
 		return;
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 		for (const struct actor *actor = groups[i]; actor->name; actor++)
-			if (all || options.solo || (scarce && actor->scarce))
-				add_tests(actor->name, true);
+			if (all || options.solo || options.slice || (scarce && actor->scarce))
+				add_tests(actor->name, !options.slice, nth++);
 	for (size_t i = 0; (all || options.pairs) && i < sizeof(pairs) / sizeof(*pairs); i++)
-		add_tests(pairs[i], false);
+		add_tests(pairs[i], false, 0);
 }
 
 static unsigned long tables_freed(void)
@@ -301,18 +301,17 @@ static int open_file(struct run *run)
 static bool map_area(struct run *run)
 {
 	int flags = run->memory == SHMEM ? MAP_SHARED : MAP_PRIVATE;
-	char *start = mmap(NULL, AREA + SLOT, PROT_NONE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	run->area = (char *)(((uintptr_t)start + SLOT - 1) & -SLOT);
+	/* Far from where mmap() puts what others map while actors unmap a part of the area. */
+	run->area = (char *)(1UL << 40);
 	run->fd = -1;
 	if (run->memory == ANON)
 		flags |= MAP_ANONYMOUS;
 	else
 		run->fd = open_file(run);
-	return start != MAP_FAILED && (run->memory == ANON || run->fd >= 0) &&
-	       mmap(run->area, AREA, PROT_READ | PROT_WRITE, flags | MAP_FIXED, run->fd, 0) !=
-	       MAP_FAILED;
+	return (run->memory == ANON || run->fd >= 0) &&
+	       mmap(run->area, AREA, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE,
+		    run->fd, 0) == run->area;
 }
 
 static void *act(void *arg)
@@ -500,7 +499,8 @@ static void run_in_this_process(const struct test *test)
 		runs[i].actor = test->actors[i];
 		runs[i].pages = SLOT_PAGES;
 		if (test->actors[i]->owner) {
-			runs[i].pages = SLOT_PAGES / owners;
+			/* whole FAULT_AROUND blocks */
+			runs[i].pages = SLOT_PAGES / owners & -(FAULT_AROUND / PAGE);
 			runs[i].first = runs[i].pages * owner++;
 		}
 	}
@@ -512,8 +512,17 @@ static void run_in_this_process(const struct test *test)
 	report(runs, test->nr_actors, &reclaimer);
 }
 
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
 static void run_test(struct test *test)
 {
+	double start = now();
 	int status;
 	pid_t pid;
 
@@ -538,7 +547,7 @@ static void run_test(struct test *test)
 	test->failures += outcome->why[0] && !outcome->skipped;
 	if (outcome->why[0] && !test->why[0])
 		strcpy(test->why, outcome->why);
-	printf("# %s: %s\n", test->name, outcome->counts);
+	printf("# %s: %s, %.1f s\n", test->name, outcome->counts, now() - start);
 }
 
 static void print_result(int number, const struct test *test)
@@ -554,14 +563,6 @@ static void print_result(int number, const struct test *test)
 		printf("ok %d %s\n", number, test->name);
 }
 
-static time_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec;
-}
-
 /*
  * In another order each time, for as long as was asked for, and once at least; or
  * until the first failure.
@@ -569,7 +570,7 @@ static time_t now(void)
 static void soak(void)
 {
 	unsigned long passes = 0, runs = 0, freed = 0;
-	time_t end = now() + options.minutes * 60;
+	double end = now() + options.minutes * 60;
 	int order[MAX_TESTS];
 	bool failed = false;
 
@@ -613,7 +614,7 @@ static void list_all(void)
 static void usage(int status)
 {
 	fprintf(status ? stderr : stdout,
-		"usage: race [--units N] [--reclaim self|remote|both] [--solo | --pairs]\n"
+		"usage: race [--units N] [--reclaim self|remote|both] [--solo | --slice] [--pairs]\n"
 		"            [--fail PERCENT] [--minutes N] [--list] [ACTOR[+ACTOR...][/anon|/shmem|/file]...]\n");
 	exit(status);
 }
@@ -624,6 +625,7 @@ static void parse_options(int argc, char **argv)
 		{ "units", required_argument, NULL, 'u' },
 		{ "reclaim", required_argument, NULL, 'r' },
 		{ "solo", no_argument, NULL, 's' },
+		{ "slice", no_argument, NULL, 'S' },
 		{ "pairs", no_argument, NULL, 'p' },
 		{ "fail", required_argument, NULL, 'f' },
 		{ "minutes", required_argument, NULL, 'm' },
@@ -644,6 +646,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 's':
 			options.solo = true;
+			break;
+		case 'S':
+			options.slice = true;
 			break;
 		case 'p':
 			options.pairs = true;

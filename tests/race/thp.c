@@ -218,12 +218,15 @@ static bool split_round(struct run *run)
 /* ---- collapse-other: by way of another process, without this one's mmap_lock ---- */
 
 /* It maps the memory as this process does, and that is all. */
-static pid_t start_other(void)
+static pid_t start_other(const struct run *run)
 {
 	pid_t parent = getpid(), other = fork();
 
 	if (other)
 		return other;
+	/* A page behind the area: a huge page needs the PMD table to be there. */
+	mmap(run->area + AREA + SLOT, PAGE, PROT_READ | PROT_WRITE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (getppid() == parent)
 		pause();
@@ -237,7 +240,7 @@ static bool collapse_other_set_up(struct run *run)
 	if (!allocate(run))
 		return false;
 	huge = run->private;
-	huge->other = start_other();
+	huge->other = start_other(run);
 	if (huge->other < 0)
 		return fail(run, "fork:");
 	huge->pidfd = syscall(SYS_pidfd_open, huge->other, 0);

@@ -51,6 +51,11 @@ char *turn(const struct run *run)
 	return window_page(run, run->round % SLOTS, run->round / SLOTS % run->pages);
 }
 
+char *window(const struct run *run)
+{
+	return window_page(run, run->round % SLOTS, 0);
+}
+
 /* The page's number in the area, so that contents may move with it, and the round. */
 static uint64_t first_word(const struct run *run, const char *addr, unsigned long round)
 {
@@ -110,6 +115,32 @@ bool drop(struct run *run, char *addr, size_t length)
 	}
 	if (madvise(addr, end - addr, run->memory == SHMEM ? MADV_REMOVE : MADV_DONTNEED))
 		return fail(run, "cannot empty memory:");
+	return true;
+}
+
+bool drop_window(struct run *run)
+{
+	return drop(run, window(run), run->pages * PAGE);
+}
+
+/* FILLED * 9 is less than a window has pages: they differ. */
+char *filled(const struct run *run, unsigned int i)
+{
+	return window_page(run, run->round % SLOTS,
+			   (run->round / SLOTS * 7 + i * 9) % run->pages);
+}
+
+void fill_some(const struct run *run, unsigned long round)
+{
+	for (unsigned int i = 0; i < FILLED; i++)
+		fill(run, filled(run, i), filled(run, i), round);
+}
+
+bool check_some(struct run *run, unsigned long round)
+{
+	for (unsigned int i = 0; i < FILLED; i++)
+		if (!check(run, filled(run, i), filled(run, i), round))
+			return false;
 	return true;
 }
 

@@ -17,46 +17,12 @@
 #endif
 
 #define WORDS	(PAGE / sizeof(uint64_t))
-#define FILLED	12	/* pages of the round's slot that get contents */
-
-/* FILLED * 11 is less than a window has pages: they differ. */
-static char *filled(const struct run *run, unsigned int i)
-{
-	return window_page(run, run->round % SLOTS,
-			   (run->round / SLOTS * 7 + i * 11) % run->pages);
-}
-
-static void fill_some(const struct run *run, unsigned long round)
-{
-	for (unsigned int i = 0; i < FILLED; i++)
-		fill(run, filled(run, i), filled(run, i), round);
-}
-
-static bool check_some(struct run *run, unsigned long round)
-{
-	for (unsigned int i = 0; i < FILLED; i++)
-		if (!check(run, filled(run, i), filled(run, i), round))
-			return false;
-	return true;
-}
-
 static bool check_some_fresh(struct run *run)
 {
 	for (unsigned int i = 0; i < FILLED; i++)
 		if (!check_fresh(run, filled(run, i)))
 			return false;
 	return true;
-}
-
-/* The window in the round's slot. */
-static char *window(const struct run *run)
-{
-	return window_page(run, run->round % SLOTS, 0);
-}
-
-static size_t window_length(const struct run *run)
-{
-	return run->pages * PAGE;
 }
 
 /* Which of @variants is the round's turn: each slot meets all of them. */
@@ -69,7 +35,7 @@ static unsigned int variant(const struct run *run, unsigned int variants)
 
 static bool dontneed_round(struct run *run)
 {
-	size_t length = window_length(run);
+	size_t length = run->pages * PAGE;
 	size_t step = variant(run, 2) ? length : FAULT_AROUND;
 	bool gone = true;
 
@@ -89,7 +55,7 @@ static bool dontneed_round(struct run *run)
 	/* What is in a shared file is not lost with the entry. */
 	if (run->memory == SHMEM ? !check_some(run, run->round) : !check_some_fresh(run))
 		return false;
-	return drop(run, window(run), length);
+	return drop_window(run);
 }
 
 /* ---- free ---- */
@@ -121,7 +87,7 @@ static bool check_freed(struct run *run, const char *addr, unsigned long round, 
 /* Reclaim of pages that MADV_FREE marked needs no swap. */
 static bool reclaim_pages(struct run *run)
 {
-	if (madvise(window(run), window_length(run), MADV_PAGEOUT))
+	if (madvise(window(run), run->pages * PAGE, MADV_PAGEOUT))
 		return fail(run, "MADV_PAGEOUT:");
 	return true;
 }
@@ -136,7 +102,7 @@ static bool free_round(struct run *run)
 	fill_some(run, old);
 	if (!check_some(run, old))
 		return false;
-	if (madvise(window(run), window_length(run), MADV_FREE))
+	if (madvise(window(run), run->pages * PAGE, MADV_FREE))
 		return fail(run, "MADV_FREE:");
 	switch (variant(run, 4)) {
 	case 0:		/* written again, it is not to be freed */
@@ -168,7 +134,7 @@ static bool free_round(struct run *run)
 	}
 	if (gone)
 		hit(run);
-	return drop(run, window(run), window_length(run));
+	return drop_window(run);
 }
 
 /* ---- pageout ---- */
@@ -213,7 +179,7 @@ static bool pageout_round(struct run *run)
 	/* Or thrown away where it is. */
 	if (variant(run, 4) && !check_some(run, run->round))
 		return false;
-	return drop(run, window(run), window_length(run));
+	return drop_window(run);
 }
 
 static bool pageout_set_up(struct run *run)
@@ -337,7 +303,7 @@ static bool cold_round(struct run *run)
 	if (!check_some_fresh(run))
 		return false;
 	fill_some(run, run->round);
-	if (madvise(window(run), window_length(run), MADV_COLD))
+	if (madvise(window(run), run->pages * PAGE, MADV_COLD))
 		return fail(run, "MADV_COLD:");
 	if (!check_some(run, run->round))
 		return false;
@@ -346,7 +312,7 @@ static bool cold_round(struct run *run)
 	if (now != *before)
 		hit(run);
 	*before = now;
-	return drop(run, window(run), window_length(run));
+	return drop_window(run);
 }
 
 static bool cold_set_up(struct run *run)

@@ -16,34 +16,6 @@
 #define MAP_FIXED_NOREPLACE	0x100000
 #endif
 
-#define FILLED	12	/* pages of the round's slot that get contents */
-
-/* FILLED * 11 is less than a window has pages: they differ. */
-static char *filled(const struct run *run, unsigned int i)
-{
-	return window_page(run, run->round % SLOTS,
-			   (run->round / SLOTS * 7 + i * 11) % run->pages);
-}
-
-static void fill_some(const struct run *run, unsigned long round)
-{
-	for (unsigned int i = 0; i < FILLED; i++)
-		fill(run, filled(run, i), filled(run, i), round);
-}
-
-static bool check_some(struct run *run, unsigned long round)
-{
-	for (unsigned int i = 0; i < FILLED; i++)
-		if (!check(run, filled(run, i), filled(run, i), round))
-			return false;
-	return true;
-}
-
-static bool drop_window(struct run *run)
-{
-	return drop(run, window_page(run, run->round % SLOTS, 0), run->pages * PAGE);
-}
-
 /* A piece of the window in the round's slot, and sometimes all of it. */
 struct piece {
 	char *start, *end;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Actors that meet in one table, at most 30, on the first kind of memory that suits all of a row. */
+/* Actors that meet in one table, at most 30 rows; on the first kind of memory that suits all. */
 
 	/* userfaultfd puts entries where the others take tables away */
 	"uffd-copy+munmap",
 	"uffd-copy+pageout-all/shmem",
-	"uffd-move+fork",
+	"uffd-move+swap",
 	"uffd-move+pageout-all",
 	"uffd-move-hole+touch",
 	"uffd-wp+fork",
 	"uffd-wp+mprotect/shmem",
-	"uffd-zeropage+numa",
-	"uffd-fault+dontneed",
+	"uffd-zeropage+swap/shmem",
+	"uffd-fault+fork/shmem",
 
 	/* a huge page takes a table's place, and gives it back */
 	"collapse+split",
@@ -33,8 +33,8 @@
 
 	/* who holds pages while their table goes */
 	"o-direct+fork",
-	"uring-fixed+pageout-all",
-	"vmsplice+numa",
+	"uring-fixed+fork-write",
+	"vmsplice+compact",
 
 	/* who looks, and who unmaps beside */
 	"pagemap-scan-wp+dontneed",

@@ -104,6 +104,8 @@ static inline bool stopping(const struct run *run)
 
 /* The page of the window that is this round's turn: another slot in each round. */
 char *turn(const struct run *run);
+/* The window in the slot that is this round's turn. */
+char *window(const struct run *run);
 /* Page @n of the window in @slot. */
 static inline char *window_page(const struct run *run, unsigned int slot, unsigned int n)
 {
@@ -127,6 +129,15 @@ bool check_fresh(struct run *run, const char *addr);
  */
 #define FAULT_AROUND	(64UL << 10)
 bool drop(struct run *run, char *addr, size_t length);
+
+/* Empties the window in the slot that is this round's turn. */
+bool drop_window(struct run *run);
+
+/* Some pages of that slot, other ones after SLOTS rounds, and their contents. */
+#define FILLED	12
+char *filled(const struct run *run, unsigned int i);
+void fill_some(const struct run *run, unsigned long round);
+bool check_some(struct run *run, unsigned long round);
 
 /* /proc/self/pagemap's entry of the page. */
 uint64_t pagemap_entry(const char *addr);

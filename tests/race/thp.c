@@ -19,24 +19,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pagemap_scan.h"
 #include "race.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
-#endif
-
-#ifndef PAGEMAP_SCAN
-struct page_region {
-	uint64_t start, end, categories;
-};
-
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_HUGE	(1 << 6)
 #endif
 
 #define PFN_MASK	((1ULL << 55) - 1)

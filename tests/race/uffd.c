@@ -33,9 +33,6 @@
 #ifndef UFFD_FEATURE_WP_UNPOPULATED
 #define UFFD_FEATURE_WP_UNPOPULATED		(1 << 13)
 #endif
-#ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC			(1 << 15)
-#endif
 #ifndef UFFDIO_MOVE
 #define UFFD_FEATURE_MOVE			(1 << 16)
 #define UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES	((__u64)1 << 1)
@@ -46,31 +43,6 @@ struct uffdio_move {
 	__u64 len;
 	__u64 mode;
 	__s64 move;
-};
-#endif
-#ifndef PAGEMAP_SCAN
-#define PAGE_IS_WRITTEN				(1 << 1)
-#define PM_SCAN_WP_MATCHING			(1 << 0)
-#define PM_SCAN_CHECK_WPASYNC			(1 << 1)
-#define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
-struct page_region {
-	__u64 start;
-	__u64 end;
-	__u64 categories;
-};
-struct pm_scan_arg {
-	__u64 size;
-	__u64 flags;
-	__u64 start;
-	__u64 end;
-	__u64 walk_end;
-	__u64 vec;
-	__u64 vec_len;
-	__u64 max_pages;
-	__u64 category_inverted;
-	__u64 category_mask;
-	__u64 category_anyof_mask;
-	__u64 return_mask;
 };
 #endif
 
@@ -357,60 +329,6 @@ static bool wp_page_unmake(struct run *run, char *addr)
 static bool wp_page_round(struct run *run)
 {
 	return each_slot(run, wp_page_make, wp_page_unmake);
-}
-
-/* ---- uffd-scan: PAGEMAP_SCAN protects, and a write takes that away ---- */
-
-static bool set_up_scan(struct run *run)
-{
-	return open_uffd(run, sizeof(struct uffd), UFFD_FEATURE_WP_ASYNC |
-			 UFFD_FEATURE_WP_UNPOPULATED, SLOTS, UFFDIO_REGISTER_MODE_WP);
-}
-
-/* Says whether the page was written since it was protected, and protects it if told so. */
-static bool scan(struct run *run, char *addr, bool on, bool expected)
-{
-	struct uffd *uffd = run->private;
-	struct page_region region = {};
-	struct pm_scan_arg arg = {
-		.size = sizeof(arg), .start = (uintptr_t)addr, .end = (uintptr_t)addr + PAGE,
-		.flags = PM_SCAN_CHECK_WPASYNC | (on ? PM_SCAN_WP_MATCHING : 0),
-		.vec = (uintptr_t)&region, .vec_len = 1,
-		.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN,
-	};
-	int regions = ioctl(uffd->pagemap, PAGEMAP_SCAN, &arg);
-
-	if (regions < 0)
-		return fail(run, "PAGEMAP_SCAN, page %zu:", number(run, addr));
-	if (arg.walk_end != arg.end)
-		return fail(run, "PAGEMAP_SCAN did not get through page %zu", number(run, addr));
-	if (regions != expected)
-		return fail(run, "PAGEMAP_SCAN: page %zu was written, it does not say so, or the other way round: %d",
-			    number(run, addr), regions);
-	if (on && !(entry_of(run, addr) & PM_UFFD_WP))
-		return fail(run, "PAGEMAP_SCAN protected page %zu, and left no marker",
-			    number(run, addr));
-	return true;
-}
-
-static bool scan_make(struct run *run, char *addr)
-{
-	/* What nobody ever protected counts as written. */
-	return scan(run, addr, true, true) && scan(run, addr, false, false);
-}
-
-static bool scan_unmake(struct run *run, char *addr)
-{
-	if (!scan(run, addr, false, false))
-		return false;
-	fill(run, addr, addr, run->round);
-	return scan(run, addr, false, true) && check(run, addr, addr, run->round) &&
-	       drop(run, addr, PAGE);
-}
-
-static bool scan_round(struct run *run)
-{
-	return each_slot(run, scan_make, scan_unmake);
 }
 
 /* ---- uffd-move, uffd-move-hole: from the second half of the slots to the first ---- */
@@ -787,12 +705,6 @@ const struct actor uffd_actors[] = {
 		.does = "UFFDIO_WRITEPROTECT of pages with contents",
 		.memory = ON_ANON | ON_SHMEM, .owner = true, .rounds = 40,
 		.set_up = set_up_wp, .round = wp_page_round, .tear_down = close_uffd,
-	},
-	{
-		.name = "uffd-scan",
-		.does = "PAGEMAP_SCAN that protects what it finds, and writes that undo it",
-		.memory = ON_ALL, .owner = true, .rounds = 50,
-		.set_up = set_up_scan, .round = scan_round, .tear_down = close_uffd,
 	},
 	{
 		.name = "uffd-move",

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Copies of this checkout with another series, to build kernels of and to run guests with."""
+
+import shutil
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+KERNEL = "6.12"
+PARTS = ("vm", "patches", "mm", "include", "Documentation", "tools")
+
+
+def series():
+    """Name -> text of the patches."""
+    return {path.name: path.read_text() for path in sorted((REPO / "patches" / KERNEL).glob("*.patch"))}
+
+
+def checkout(directory, patches):
+    """A copy of what makes a kernel and a guest, with these patches, name -> text, for a series."""
+    shutil.rmtree(directory, ignore_errors=True)
+    for part in PARTS:
+        shutil.copytree(REPO / part, directory / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(directory / "patches" / KERNEL)
+    (directory / "patches" / KERNEL).mkdir()
+    for name, text in patches.items():
+        (directory / "patches" / KERNEL / name).write_text(text)
+    return directory

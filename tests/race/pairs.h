@@ -21,7 +21,7 @@
 	"collapse-mapped+collapse-other/shmem",
 	"khugepaged+swap",
 	"khugepaged+fork-write",
-	"punch+collapse-other/shmem",
+	"dontneed+collapse-other/shmem",
 
 	/* entries that are not pages: swap, migration, merged pages */
 	"swap+fork",

@@ -253,14 +253,36 @@ static bool ksm_round(struct run *run)
 
 /* ---- compact ---- */
 
+#define SCATTERED	(2UL << 20)
+
+/* Memory with a gap behind each page, or there is nothing to compact. */
+static bool scatter(struct run *run)
+{
+	char *start = mmap(NULL, SCATTERED, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (start == MAP_FAILED)
+		return fail(run, "mmap:");
+	run->private = start;
+	madvise(start, SCATTERED, MADV_NOHUGEPAGE);
+	for (char *page = start; page < start + SCATTERED; page += PAGE)
+		*page = 1;
+	for (char *page = start; page < start + SCATTERED; page += 2 * PAGE)
+		madvise(page, PAGE, MADV_DONTNEED);
+	return true;
+}
+
 static bool compact_round(struct run *run)
 {
 	unsigned long before = read_row(VMSTAT, "pgmigrate_success");
 
+	if (!scatter(run))
+		return false;
 	if (!write_to("/proc/sys/vm/compact_memory", "1"))
 		return fail(run, "cannot write to compact_memory:");
 	if (read_row(VMSTAT, "pgmigrate_success") > before)
 		hit(run);
+	munmap(run->private, SCATTERED);
 	return true;
 }
 
@@ -518,7 +540,7 @@ const struct actor reclaim_actors[] = {
 	{
 		.name = "compact",
 		.does = "compacts memory",
-		.memory = ON_ALL, .rounds = 10, .round = compact_round,
+		.memory = ON_ALL, .rounds = 2, .round = compact_round,
 	},
 	{
 		.name = "move-pages",

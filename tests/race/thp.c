@@ -431,16 +431,30 @@ static unsigned long read_number(const char *path)
 /* Until khugepaged has made a huge page, but not for long. */
 #define WAITS	20
 
+static bool advise_some(struct run *run, int advice)
+{
+	for (unsigned int i = 0; i < SLOTS; i += 2)
+		if (!advise(run, run->area + i * SLOT, advice))
+			return false;
+	return true;
+}
+
 static bool khugepaged_round(struct run *run)
 {
 	const struct timespec interval = { .tv_nsec = 1000000 };
 	unsigned long collapsed = read_number(THP "khugepaged/pages_collapsed");
 	unsigned long allocated = read_row("/proc/vmstat", "thp_collapse_alloc");
 
-	/* Again in each round: an owner that maps its part anew loses the advice. */
-	for (unsigned int i = 0; i < SLOTS / every(run); i++)
-		if (!advise(run, collapsible(run, i), MADV_HUGEPAGE))
-			return false;
+	/*
+	 * Again in each round: an owner that maps its part anew loses the advice. Every
+	 * other slot goes without, since faults make huge pages as well, and so do the
+	 * others for a moment: small pages are what khugepaged wants to find.
+	 */
+	if (!advise_some(run, MADV_NOHUGEPAGE))
+		return false;
+	nanosleep(&interval, NULL);
+	if (!advise_some(run, MADV_HUGEPAGE))
+		return false;
 	for (int i = 0; i < WAITS && !stopping(run); i++) {
 		nanosleep(&interval, NULL);
 		/* The first one also counts huge pages that were there before. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "race.h"
@@ -144,17 +145,42 @@ bool check_some(struct run *run, unsigned long round)
 	return true;
 }
 
-uint64_t pagemap_entry(const char *addr)
+bool pagemap_entries(const char *addr, uint64_t *entries, size_t nr)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t size = nr * sizeof(*entries), got;
+
+	if (fd < 0)
+		return false;
+	got = pread(fd, entries, size, (uintptr_t)addr / PAGE * sizeof(*entries));
+	close(fd);
+	return got == size;
+}
+
+uint64_t pagemap_entry(const char *addr)
+{
 	uint64_t entry;
 
-	if (fd < 0 || pread(fd, &entry, sizeof(entry), (uintptr_t)addr / PAGE * sizeof(entry)) !=
-		      sizeof(entry))
-		entry = 0;
-	if (fd >= 0)
-		close(fd);
-	return entry;
+	return pagemap_entries(addr, &entry, 1) ? entry : 0;
+}
+
+bool in_swap(const struct run *run, const char *addr, size_t nr)
+{
+	/* What a file has of its pages: the fourth count is of evicted ones. */
+	const struct {
+		uint64_t offset, length;
+	} range = { addr - run->area, nr * PAGE };
+	uint64_t counts[5] = { }, entries[SLOT_PAGES];
+	bool found = false;
+
+	if (run->memory == SHMEM)
+		return !syscall(SYS_cachestat, run->fd, &range, counts, 0) && counts[3];
+	if (!pagemap_entries(addr, entries, nr))
+		return false;
+	/* The last types of the 32 are migration and the like. */
+	for (size_t i = 0; i < nr; i++)
+		found |= entries[i] & PM_SWAP && (entries[i] & 31) < 16;
+	return found;
 }
 
 unsigned long read_row(const char *path, const char *name)

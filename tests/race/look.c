@@ -22,7 +22,6 @@
 #define UFFD_FEATURE_WP_ASYNC	(1 << 15)
 #endif
 
-#define PFN_MASK	((1ULL << 55) - 1)
 #define AREA_PAGES	(AREA / PAGE)
 #define ALL_CATEGORIES	0xff
 #define LRU_GEN		"/sys/kernel/debug/lru_gen"
@@ -234,7 +233,7 @@ static bool scan_wp_round(struct run *run)
 {
 	struct look *look = run->private;
 	unsigned int slot = run->round % SLOTS;
-	char *start = window_page(run, slot, 0);
+	char *start = window(run);
 	struct uffdio_writeprotect unprotect = {
 		.range = { (uintptr_t)start, run->pages * PAGE },
 	};
@@ -257,7 +256,7 @@ static bool scan_wp_round(struct run *run)
 	for (unsigned int i = 0; i < WRITTEN; i++)
 		if (!check(run, to_write(run, slot, i), to_write(run, slot, i), run->round))
 			return false;
-	if (!drop(run, start, run->pages * PAGE))
+	if (!drop_window(run))
 		return false;
 	/* Dropping leaves the markers of a file's pages. */
 	if (ioctl(look->second, UFFDIO_WRITEPROTECT, &unprotect))

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Owners that madvise() empties, swaps or populates the pages of. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -12,11 +11,9 @@
 #define MADV_POPULATE_READ	22
 #define MADV_POPULATE_WRITE	23
 #endif
-#ifndef SYS_cachestat
-#define SYS_cachestat		451
-#endif
 
 #define WORDS	(PAGE / sizeof(uint64_t))
+
 static bool check_some_fresh(struct run *run)
 {
 	for (unsigned int i = 0; i < FILLED; i++)
@@ -139,30 +136,6 @@ static bool free_round(struct run *run)
 
 /* ---- pageout ---- */
 
-struct file_range {
-	uint64_t offset, length;
-};
-
-struct cache_counts {
-	uint64_t cached, dirty, writeback, evicted, recently_evicted;
-};
-
-/* The page's contents are in swap space, and nowhere else. */
-static bool in_swap(const struct run *run, const char *addr)
-{
-	uint64_t entry;
-
-	if (run->memory == SHMEM) {
-		struct file_range range = { addr - run->area, PAGE };
-		struct cache_counts counts = { };
-
-		return !syscall(SYS_cachestat, run->fd, &range, &counts, 0) && counts.evicted;
-	}
-	entry = pagemap_entry(addr);
-	/* The last types of the 32 are migration and the like. */
-	return entry & PM_SWAP && (entry & 31) < 16;
-}
-
 static bool pageout_round(struct run *run)
 {
 	bool swapped = false;
@@ -173,7 +146,7 @@ static bool pageout_round(struct run *run)
 	if (!reclaim_pages(run))
 		return false;
 	for (unsigned int i = 0; i < FILLED; i++)
-		swapped |= in_swap(run, filled(run, i));
+		swapped |= in_swap(run, filled(run, i), 1);
 	if (swapped)
 		hit(run);
 	/* Or thrown away where it is. */
@@ -184,10 +157,9 @@ static bool pageout_round(struct run *run)
 
 static bool pageout_set_up(struct run *run)
 {
-	struct file_range range = { 0, PAGE };
-	struct cache_counts counts;
+	uint64_t range[2] = { 0, PAGE }, counts[5];
 
-	if (run->memory == SHMEM && syscall(SYS_cachestat, run->fd, &range, &counts, 0))
+	if (run->memory == SHMEM && syscall(SYS_cachestat, run->fd, range, counts, 0))
 		return skip(run, "cachestat:");
 	return true;
 }
@@ -216,18 +188,12 @@ static unsigned long unmapped_by_others(void)
 static bool check_populated(struct run *run, const char *addr, int advice)
 {
 	uint64_t entries[POPULATED];
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	unsigned long *before = run->private;
 	bool may_vanish = run->memory == SHMEM ||
 			  (run->memory == FILE_PRIVATE && advice == MADV_POPULATE_READ);
 
-	if (pagemap < 0 || pread(pagemap, entries, sizeof(entries),
-				 (uintptr_t)addr / PAGE * sizeof(*entries)) != sizeof(entries))
-		fail(run, "/proc/self/pagemap:");
-	if (pagemap >= 0)
-		close(pagemap);
-	if (run->why[0])
-		return false;
+	if (!pagemap_entries(addr, entries, POPULATED))
+		return fail(run, "/proc/self/pagemap:");
 	for (unsigned int i = 0; i < POPULATED; i++) {
 		if (entries[i] & (PM_PRESENT | PM_SWAP))
 			continue;
@@ -278,15 +244,21 @@ static bool populate_round(struct run *run)
 	return drop(run, addr, POPULATED * PAGE);
 }
 
-static bool populate_set_up(struct run *run)
+/* A counter as it was, for the rounds to come. */
+static bool remember(struct run *run, unsigned long number)
 {
 	unsigned long *before = malloc(sizeof(*before));
 
 	if (!before)
 		return fail(run, "malloc:");
-	*before = unmapped_by_others();
+	*before = number;
 	run->private = before;
 	return true;
+}
+
+static bool populate_set_up(struct run *run)
+{
+	return remember(run, unmapped_by_others());
 }
 
 static void free_private(struct run *run)
@@ -317,13 +289,7 @@ static bool cold_round(struct run *run)
 
 static bool cold_set_up(struct run *run)
 {
-	unsigned long *before = malloc(sizeof(*before));
-
-	if (!before)
-		return fail(run, "malloc:");
-	*before = read_row("/proc/vmstat", "pgdeactivate");
-	run->private = before;
-	return true;
+	return remember(run, read_row("/proc/vmstat", "pgdeactivate"));
 }
 
 const struct actor madvise_actors[] = {

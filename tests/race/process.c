@@ -20,10 +20,6 @@
 
 #include "race.h"
 
-#ifndef SYS_cachestat
-#define SYS_cachestat		451
-#endif
-
 /* Forks a child that does @work, ends with status 0 and never outlives the thread. */
 static pid_t start_child(struct run *run, void (*work)(struct run *run))
 {
@@ -507,28 +503,10 @@ static bool move_to(const char *cgroup)
 /* Pages of the area, and not just some of this process, are in swap space. */
 static bool area_in_swap(const struct run *run)
 {
-	static const struct {
-		uint64_t offset, length;
-	} all = { 0, AREA };
-	uint64_t entries[SLOT_PAGES], counts[5] = { };
-	int pagemap;
-	bool found = false;
-
-	if (run->memory == SHMEM)	/* the fourth count is of evicted pages */
-		return !syscall(SYS_cachestat, run->fd, &all, counts, 0) && counts[3];
-	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	for (unsigned int slot = 0; pagemap >= 0 && !found && slot < SLOTS; slot++) {
-		off_t offset = (uintptr_t)(run->area + slot * SLOT) / PAGE * sizeof(*entries);
-
-		if (pread(pagemap, entries, sizeof(entries), offset) != sizeof(entries))
-			break;
-		/* The last types of the 32 are migration and the like. */
-		for (unsigned int i = 0; i < SLOT_PAGES; i++)
-			found |= entries[i] & PM_SWAP && (entries[i] & 31) < 16;
-	}
-	if (pagemap >= 0)
-		close(pagemap);
-	return found;
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		if (in_swap(run, run->area + slot * SLOT, SLOT_PAGES))
+			return true;
+	return false;
 }
 
 static bool memcg_round(struct run *run)

@@ -58,7 +58,6 @@ struct test {
 	int nr_actors;
 	enum memory memory;
 	char name[128];
-	bool alone;		/* touch was not asked for, it is there to be disturbed */
 	unsigned long runs, failures, skips, freed;
 	char why[512];
 };
@@ -125,10 +124,9 @@ static void add_test(const char *names, enum memory memory)
 		if (name[strcspn(name, "+/")] != '+')
 			break;
 	}
-	if (!owner) {
+	/* Somebody to disturb. */
+	if (!owner)
 		test->actors[test->nr_actors++] = find_actor("touch", 5);
-		test->alone = true;
-	}
 	snprintf(test->name, sizeof(test->name), "%.*s/%s", (int)strcspn(names, "/"), names,
 		 memory_names[memory]);
 }

@@ -17,8 +17,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 
+#ifndef SYS_cachestat
+#define SYS_cachestat	451
+#endif
 #ifndef MADV_RECLAIM_PT
 #define MADV_RECLAIM_PT	26
 #endif
@@ -144,6 +148,12 @@ uint64_t pagemap_entry(const char *addr);
 #define PM_PRESENT	(1ULL << 63)
 #define PM_SWAP		(1ULL << 62)
 #define PM_UFFD_WP	(1ULL << 57)
+#define PFN_MASK	((1ULL << 55) - 1)
+
+/* Those of @nr pages from @addr on; false if they cannot be read. */
+bool pagemap_entries(const char *addr, uint64_t *entries, size_t nr);
+/* Contents of one of @nr pages, of a slot at most, are in swap space and nowhere else. */
+bool in_swap(const struct run *run, const char *addr, size_t nr);
 
 /* Allocations of this test fail on purpose: ENOMEM and EFAULT are no news. */
 extern bool scarce;

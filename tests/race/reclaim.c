@@ -24,7 +24,6 @@
 #define MADV_SOFT_OFFLINE	101
 #endif
 
-#define PFN_MASK	((1ULL << 55) - 1)
 #define VMSTAT		"/proc/vmstat"
 #define KSM		"/sys/kernel/mm/ksm/"
 #define BALANCING	"/sys/kernel/debug/sched/numa_balancing/"
@@ -65,7 +64,6 @@ static void change_back(struct setting *settings, size_t count)
 		if (settings[count].changed)
 			write_to(settings[count].path, "%s", settings[count].before);
 }
-
 
 /* ---- pageout-all ---- */
 
@@ -231,10 +229,9 @@ static bool ksm_round(struct run *run)
 {
 	const struct timespec interval = { .tv_nsec = 1000000 };
 	unsigned int slot = run->round % SLOTS;
-	char *start = window_page(run, slot, 0);
 
 	/* In each round: it is forgotten when the memory is mapped anew. */
-	if (madvise(start, run->pages * PAGE, MADV_MERGEABLE))
+	if (madvise(window(run), run->pages * PAGE, MADV_MERGEABLE))
 		return fail(run, "MADV_MERGEABLE:");
 	for (unsigned int i = 0; i < TWINS; i++)
 		fill(run, twin(run, slot, i), twin_contents(run, slot), run->round);
@@ -248,42 +245,42 @@ static bool ksm_round(struct run *run)
 	fill(run, twin(run, slot, 0), twin(run, slot, 0), run->round + 1);
 	return check_twins(run, slot, 1) &&
 	       check(run, twin(run, slot, 0), twin(run, slot, 0), run->round + 1) &&
-	       drop(run, start, run->pages * PAGE);
+	       drop_window(run);
 }
 
 /* ---- compact ---- */
 
-#define SCATTERED	(2UL << 20)
+#define SCATTERED	(8UL << 20)
 
 /* Memory with a gap behind each page, or there is nothing to compact. */
-static bool scatter(struct run *run)
+static char *scatter(void)
 {
 	char *start = mmap(NULL, SCATTERED, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (start == MAP_FAILED)
-		return fail(run, "mmap:");
-	run->private = start;
+		return NULL;
 	madvise(start, SCATTERED, MADV_NOHUGEPAGE);
 	for (char *page = start; page < start + SCATTERED; page += PAGE)
 		*page = 1;
 	for (char *page = start; page < start + SCATTERED; page += 2 * PAGE)
 		madvise(page, PAGE, MADV_DONTNEED);
-	return true;
+	return start;
 }
 
 static bool compact_round(struct run *run)
 {
 	unsigned long before = read_row(VMSTAT, "pgmigrate_success");
+	char *scattered = scatter();
 
-	if (!scatter(run))
-		return false;
+	if (!scattered)
+		return fail(run, "mmap:");
 	if (!write_to("/proc/sys/vm/compact_memory", "1"))
-		return fail(run, "cannot write to compact_memory:");
-	if (read_row(VMSTAT, "pgmigrate_success") > before)
+		fail(run, "cannot write to compact_memory:");
+	else if (read_row(VMSTAT, "pgmigrate_success") > before)
 		hit(run);
-	munmap(run->private, SCATTERED);
-	return true;
+	munmap(scattered, SCATTERED);
+	return !run->why[0];
 }
 
 /* ---- between nodes: needs two of them, as numa=fake=2 makes ---- */

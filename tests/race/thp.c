@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +25,6 @@
 #define MADV_COLLAPSE	25
 #endif
 
-#define PFN_MASK	((1ULL << 55) - 1)
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define SPLIT		"/sys/kernel/debug/split_huge_pages"
 
@@ -327,7 +325,7 @@ static bool collapse_mapped_round(struct run *run)
 		if (!remap(run, start, page, i & 1))
 			return false;
 	return check(run, page, page, run->round) &&
-	       drop(run, window_page(run, slot, 0), run->pages * PAGE);
+	       drop_window(run);
 }
 
 /* ---- khugepaged ---- */

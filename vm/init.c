@@ -87,9 +87,9 @@ static void read_job(const char *path, struct job *job)
 	ssize_t got;
 	int fd;
 
-	fd = open(path, O_RDONLY);
+	fd = path ? open(path, O_RDONLY) : -1;
 	if (fd < 0)
-		die("open %s", path);
+		die("open the job (PT_JOB)");
 	while ((got = read(fd, records + used, sizeof(records) - used)) > 0)
 		used += got;
 	if (got < 0)

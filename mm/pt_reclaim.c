@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Give back PTE tables that hold nothing: MADV_RECLAIM_PT.
+ * Give back PTE tables that hold nothing: MADV_RECLAIM_PT, and MADV_DONTNEED.
  *
- * Memory that is purged leaves its page tables behind, 4 KiB for each 2 MiB of
- * address space ever touched. Userspace says when they are worth freeing; only
- * tables with 512 pte_none() entries go, so that no page is zapped and nothing
+ * Memory that is purged leaves its page tables behind, on x86-64 4 KiB for each
+ * 2 MiB of address space ever touched. Userspace says when they are worth freeing; only
+ * tables all of whose entries are pte_none() go, so that no page is zapped and nothing
  * that an entry stands for (swap, migration, userfaultfd-wp, poison) is lost.
  *
- * Read from the bottom: pt_reclaim_range() finds the VMAs, pt_reclaim_walk()
- * finds their tables, and pt_reclaim_table() alone decides and unlinks.
+ * Read from the bottom: pt_reclaim_range(), and pt_reclaim_zapped() for
+ * MADV_DONTNEED, find the VMAs, pt_reclaim_walk() finds their tables, and
+ * pt_reclaim_table() alone decides and unlinks.
  */
 
 #include <linux/hugetlb.h>
@@ -33,13 +34,15 @@
 /* PMD slots examined, empty ones included, and VMAs before mmap_lock may go. */
 #define PT_RECLAIM_BATCH	512
 
-/* One entry per cache line, looked at without a lock, tells most tables in use. */
-#define PT_RECLAIM_STRIDE	(L1_CACHE_BYTES / sizeof(pte_t))
+/* Every 64th entry, looked at without a lock, tells most tables in use. */
+#define PT_RECLAIM_STRIDE	64
 
 struct pt_reclaim {
-	struct mmu_gather	tlb;
 	struct mm_struct	*mm;
-	bool			gathering;	/* tlb is set up */
+	bool			zapped;		/* the caller has just emptied the tables */
+	struct rcu_head		*tables;	/* pt_rcu_head of those unlinked in this batch */
+	unsigned long		start;		/* of what they mapped */
+	unsigned long		end;
 	int			budget;		/* PMD slots and VMAs left in this batch */
 	unsigned int		scanned;	/* tables, in this batch */
 	unsigned int		freed;
@@ -47,82 +50,120 @@ struct pt_reclaim {
 	unsigned long		total_freed;
 };
 
+/* Entries that any_of_32() reads. */
+#define PT_RECLAIM_CHUNK	(32 * sizeof(long) / sizeof(pte_t))
+
+static unsigned long any_of_8(const unsigned long *word)
+{
+	return word[0] | word[1] | word[2] | word[3] |
+	       word[4] | word[5] | word[6] | word[7];
+}
+
+/* Read without a branch between them: that is what a scan of a table costs most. */
+static unsigned long any_of_32(const unsigned long *word)
+{
+	return any_of_8(word) | any_of_8(word + 8) |
+	       any_of_8(word + 16) | any_of_8(word + 24);
+}
+
+static noinline bool pt_entries_empty(pte_t *pte, const pte_t *end)
+{
+	for (; pte < end; pte++)
+		if (!pte_none(ptep_get(pte)))
+			return false;
+	return true;
+}
+
 /*
  * All entries of @table are none. The caller holds the lock of the table: there
  * is nobody to write to it, and the hardware writes to present entries only.
  *
- * Zero is none on every architecture that selects ARCH_SUPPORTS_PT_RECLAIM, so
- * whole words are read, and pte_none() is asked about those that are not zero.
- * pte_val() would not do: Xen PV translates what it finds there.
+ * Most of what is none is zero, so many entries are looked at together. From the
+ * first bit on that is set they are looked at one by one, unless it tells that
+ * some entry is not none. On s390 zero is not none.
  */
 static bool pt_table_empty(pte_t *table)
 {
-	const unsigned long *word = (const unsigned long *)table;
-	int i, j;
+	const pte_t *end = table + PTRS_PER_PTE;
+	const pte_t zero = { 0 };
+	unsigned long any;
 
-	BUILD_BUG_ON(sizeof(pte_t) != sizeof(*word));
+	BUILD_BUG_ON(PTRS_PER_PTE % PT_RECLAIM_CHUNK);
 
-	for (i = 0; i < PTRS_PER_PTE; i += 8, word += 8) {
-		if (likely(!(word[0] | word[1] | word[2] | word[3] |
-			     word[4] | word[5] | word[6] | word[7])))
+	for (; table < end; table += PT_RECLAIM_CHUNK) {
+		any = any_of_32((unsigned long *)table);
+		if (pte_none(zero) && likely(!any))
 			continue;
-		for (j = i; j < i + 8; j++)
-			if (!pte_none(ptep_get(table + j)))
-				return false;
+		/* The bits of entries that are none make one that is none. */
+		if (sizeof(pte_t) == sizeof(any) && !pte_none(*(pte_t *)&any))
+			return false;
+		return pt_entries_empty(table, end);
 	}
 	return true;
 }
 
 /*
- * Cheap and lockless: false where *@pmd is no table or one in use. A table that
- * goes away meanwhile stays readable, pte_offset_map() holds rcu_read_lock().
+ * Cheap and lockless. The caller is in an RCU read-side critical section, so a
+ * table that goes away meanwhile stays readable.
  */
-static bool pt_table_looks_empty(struct pt_reclaim *ptr, pmd_t *pmd,
-				 unsigned long addr)
+static bool pt_table_looks_empty(pte_t *table)
 {
-	bool empty = true;
-	pte_t *table;
 	int i;
 
-	table = pte_offset_map(pmd, addr);
-	if (!table)
-		return false;
+	for (i = 0; i < PTRS_PER_PTE; i += PT_RECLAIM_STRIDE)
+		if (!pte_none(ptep_get(table + i)))
+			return false;
+	return true;
+}
 
-	ptr->scanned++;
-	for (i = 0; empty && i < PTRS_PER_PTE; i += PT_RECLAIM_STRIDE)
-		empty = pte_none(ptep_get(table + i));
-	pte_unmap(table);
-	return empty;
+/*
+ * NULL where there is no table. As pte_offset_map(), but for the RCU read-side
+ * critical section, which is the caller's, or the lock of the pmd.
+ */
+static pte_t *pt_table_map(pmd_t pmdval)
+{
+	if (!pmd_present(pmdval) || pmd_leaf(pmdval) || pmd_bad(pmdval))
+		return NULL;
+	return __pte_map(&pmdval, 0);
+}
+
+static void pt_table_unmap(pte_t *table)
+{
+	if (IS_ENABLED(CONFIG_HIGHPTE))
+		kunmap_local(table);
 }
 
 /**
- * pt_reclaim_table - Free the PTE table that a pmd points to, if it is empty
- * @tlb: an mmu_gather set up for the mm; the table is freed by way of it
- * @pmd: a pmd of that mm
+ * pt_reclaim_table - Unlink the PTE table that a pmd points to, if it is empty
+ * @vma: one of those that the table maps addresses of
+ * @pmd: the pmd
  * @addr: the first address that the table maps, aligned to PMD_SIZE
  *
- * The one place where a table in use by nobody is unlinked from a live mm. It
- * relies on no earlier look at the table: whether it is empty is decided under
+ * The one place here where a table in use by nobody is unlinked from a live mm.
+ * It relies on no earlier look at the table: whether it is empty is decided under
  * both locks, and they are held until the pmd is clear. Who maps a table without
  * its lock has to recheck the pmd under the lock before it writes an entry,
  * because the table it got may have been unlinked since; it is freed after an
  * RCU grace period, and so is its lock.
  *
- * A CPU may use the old pmd from its paging-structure cache until @tlb is
- * flushed. It finds 512 entries that are none there, takes a fault and drops
- * what it cached. No TLB entry of the table can be left then: those of entries
- * that were zapped but not flushed yet are flushed here, since a huge page that
- * gets mapped by the pmd must not meet stale TLB entries of small ones (iTLB
- * multihit, AMD erratum 383).
+ * A CPU may use the old pmd from its paging-structure cache until the caller has
+ * flushed the TLB. It finds entries that are none there, takes a fault and
+ * drops what it cached. No TLB entry of the table can be left then: those of
+ * entries that were zapped but not flushed yet are flushed here, since a huge
+ * page that gets mapped by the pmd must not meet stale TLB entries of small ones
+ * (iTLB multihit, AMD erratum 383). The caller has no mmu_gather open meanwhile:
+ * it would look like that of somebody who zaps.
  *
  * Context: mmap_lock is held, for read at least, and a VMA intersects the table,
  * which keeps free_pgtables() away. The VMA lock is not enough. Not in lazy MMU
  * mode. Takes the pmd lock and, nested in it, the page table lock.
- * Return: true if the table was unlinked.
+ * Return: the table, to be freed by way of an mmu_gather before mmap_lock is
+ * dropped; or NULL, if it stays.
  */
-bool pt_reclaim_table(struct mmu_gather *tlb, pmd_t *pmd, unsigned long addr)
+static struct ptdesc *pt_reclaim_table(struct vm_area_struct *vma, pmd_t *pmd,
+				       unsigned long addr)
 {
-	struct mm_struct *mm = tlb->mm;
+	struct mm_struct *mm = vma->vm_mm;
 	spinlock_t *pml, *ptl;
 	bool empty;
 	pmd_t pmdval;
@@ -132,10 +173,11 @@ bool pt_reclaim_table(struct mmu_gather *tlb, pmd_t *pmd, unsigned long addr)
 	VM_WARN_ON_ONCE(addr & ~PMD_MASK);
 
 	pml = pmd_lock(mm, pmd);
-	table = __pte_offset_map(pmd, addr, &pmdval);
+	pmdval = pmdp_get(pmd);
+	table = pt_table_map(pmdval);
 	if (!table) {
 		spin_unlock(pml);
-		return false;
+		return NULL;
 	}
 	ptl = pte_lockptr(mm, &pmdval);
 	if (ptl != pml)
@@ -144,22 +186,21 @@ bool pt_reclaim_table(struct mmu_gather *tlb, pmd_t *pmd, unsigned long addr)
 	empty = pt_table_empty(table);
 	if (empty) {
 		flush_tlb_batched_pending(mm);
-		if (mm_tlb_flush_nested(mm))
-			flush_tlb_mm_range(mm, addr, addr + PMD_SIZE,
-					   PAGE_SHIFT, false);
+		if (mm_tlb_flush_pending(mm))
+			flush_tlb_range(vma, addr, addr + PMD_SIZE);
 		pmd_clear(pmd);
+		pmdp_get_lockless_sync();
 	}
 
 	if (ptl != pml)
 		spin_unlock(ptl);
-	pte_unmap(table);
+	pt_table_unmap(table);
 	spin_unlock(pml);
 
-	if (empty) {
-		pte_free_tlb(tlb, pmd_pgtable(pmdval), addr);
-		mm_dec_nr_ptes(mm);
-	}
-	return empty;
+	if (!empty)
+		return NULL;
+	mm_dec_nr_ptes(mm);
+	return page_ptdesc(pmd_page(pmdval));
 }
 
 /*
@@ -174,33 +215,66 @@ static bool pt_vma_eligible(struct vm_area_struct *vma)
 	       !vma_is_dax(vma);
 }
 
-/* Every VMA that shares the table at @addr is eligible, as @vma is. */
-static bool pt_table_eligible(struct vm_area_struct *vma, unsigned long addr)
+static bool pt_neighbours_eligible(struct mm_struct *mm, unsigned long addr)
 {
-	struct vm_area_struct *other;
-	VMA_ITERATOR(vmi, vma->vm_mm, addr);
+	VMA_ITERATOR(vmi, mm, addr);
+	struct vm_area_struct *vma;
 
-	if (addr >= vma->vm_start && vma->vm_end - addr >= PMD_SIZE)
-		return true;
-
-	for_each_vma_range(vmi, other, addr + PMD_SIZE)
-		if (!pt_vma_eligible(other))
+	for_each_vma_range(vmi, vma, addr + PMD_SIZE)
+		if (!pt_vma_eligible(vma))
 			return false;
 	return true;
 }
 
-static void pt_reclaim_pmd(struct pt_reclaim *ptr, struct vm_area_struct *vma,
-			   pmd_t *pmd, unsigned long addr)
+/* Every VMA that shares the table at @addr is eligible, as @vma is. */
+static bool pt_table_eligible(struct vm_area_struct *vma, unsigned long addr)
 {
-	if (!pt_table_looks_empty(ptr, pmd, addr) ||
-	    !pt_table_eligible(vma, addr))
+	return (addr >= vma->vm_start && vma->vm_end - addr >= PMD_SIZE) ||
+	       pt_neighbours_eligible(vma->vm_mm, addr);
+}
+
+/* Two halves that do not belong together are no pmd: see __pte_offset_map(). */
+static pmd_t pt_read_pmd(pmd_t *pmd)
+{
+	unsigned long flags;
+	pmd_t pmdval;
+
+	if (!IS_ENABLED(CONFIG_GUP_GET_PXX_LOW_HIGH))
+		return pmdp_get_lockless(pmd);
+	local_irq_save(flags);
+	pmdval = pmdp_get_lockless(pmd);
+	local_irq_restore(flags);
+	return pmdval;
+}
+
+/* Out of line, so that a probe sees each slot that has a table. */
+static noinline void pt_reclaim_pmd(struct pt_reclaim *ptr,
+				    struct vm_area_struct *vma, pmd_t *pmd,
+				    pmd_t pmdval, unsigned long addr)
+{
+	pte_t *seen = pt_table_map(pmdval);
+	struct ptdesc *table;
+	bool empty;
+
+	if (!seen)
+		return;
+	ptr->scanned++;
+	empty = ptr->zapped || pt_table_looks_empty(seen);
+	pt_table_unmap(seen);
+	if (!empty)
+		return;
+	if (!pt_table_eligible(vma, addr))
 		return;
 
-	if (!ptr->gathering) {
-		tlb_gather_mmu(&ptr->tlb, ptr->mm);
-		ptr->gathering = true;
-	}
-	ptr->freed += pt_reclaim_table(&ptr->tlb, pmd, addr);
+	table = pt_reclaim_table(vma, pmd, addr);
+	if (!table)
+		return;
+	if (!ptr->tables)
+		ptr->start = addr;
+	ptr->end = addr + PMD_SIZE;
+	table->pt_rcu_head.next = ptr->tables;
+	ptr->tables = &table->pt_rcu_head;
+	ptr->freed++;
 }
 
 /*
@@ -213,7 +287,7 @@ static unsigned long pt_reclaim_walk(struct pt_reclaim *ptr,
 				     unsigned long addr, unsigned long end)
 {
 	while (addr < end && ptr->budget > 0) {
-		unsigned long next;
+		unsigned long pgd_next, p4d_next, next;
 		pgd_t *pgd;
 		p4d_t *p4d;
 		pud_t *pud, pudval;
@@ -221,40 +295,71 @@ static unsigned long pt_reclaim_walk(struct pt_reclaim *ptr,
 
 		ptr->budget--;
 
+		/* Where a level is folded, its end is the end it is given. */
 		pgd = pgd_offset(ptr->mm, addr);
+		pgd_next = pgd_addr_end(addr, end);
 		if (pgd_none_or_clear_bad(pgd)) {
-			addr = pgd_addr_end(addr, end);
+			addr = pgd_next;
 			continue;
 		}
 		p4d = p4d_offset(pgd, addr);
+		p4d_next = p4d_addr_end(addr, pgd_next);
 		if (p4d_none_or_clear_bad(p4d)) {
-			addr = p4d_addr_end(addr, end);
+			addr = p4d_next;
 			continue;
 		}
 		pud = pud_offset(p4d, addr);
-		next = pud_addr_end(addr, end);
+		next = pud_addr_end(addr, p4d_next);
 		pudval = pudp_get(pud);
 		if (!pud_present(pudval) || pud_leaf(pudval)) {
 			addr = next;
 			continue;
 		}
 
-		next = min(next, addr + ptr->budget * PMD_SIZE + PMD_SIZE);
+		next = addr + min(next - addr, ptr->budget * PMD_SIZE + PMD_SIZE);
 		ptr->budget -= ((next - addr) >> PMD_SHIFT) - 1;
+		rcu_read_lock();
 		for (pmd = pmd_offset(pud, addr); addr < next;
-		     pmd++, addr += PMD_SIZE)
-			if (!pmd_none(pmdp_get_lockless(pmd)))
-				pt_reclaim_pmd(ptr, vma, pmd, addr);
+		     pmd++, addr += PMD_SIZE) {
+			pmd_t pmdval = pt_read_pmd(pmd);
+
+			if (!pmd_none(pmdval))
+				pt_reclaim_pmd(ptr, vma, pmd, pmdval, addr);
+		}
+		rcu_read_unlock();
 	}
 	return addr;
 }
 
-/* Flush and hand to RCU what the batch unlinked; start a new one. */
+/* What pte_free_tlb() takes: the page or, on s390, where its entries are. */
+static pgtable_t pt_pgtable(struct ptdesc *table)
+{
+	return __same_type(pgtable_t, struct page *) ?
+	       (void *)ptdesc_page(table) : ptdesc_address(table);
+}
+
+/* Flush and hand to RCU what the batch unlinked. */
+static void pt_reclaim_free_tables(struct pt_reclaim *ptr)
+{
+	struct mmu_gather gather, *tlb = &gather;
+
+	tlb_gather_mmu(tlb, ptr->mm);
+	while (ptr->tables) {
+		struct ptdesc *table = container_of(ptr->tables, struct ptdesc,
+						    pt_rcu_head);
+
+		ptr->tables = ptr->tables->next;
+		/* Where each of them was is not noted. */
+		tlb_flush_pmd_range(tlb, ptr->start, ptr->end - ptr->start);
+		pte_free_tlb(tlb, pt_pgtable(table), ptr->start);
+	}
+	tlb_finish_mmu(tlb);
+}
+
 static void pt_reclaim_finish_batch(struct pt_reclaim *ptr)
 {
-	if (ptr->gathering)
-		tlb_finish_mmu(&ptr->tlb);
-	ptr->gathering = false;
+	if (ptr->tables)
+		pt_reclaim_free_tables(ptr);
 
 	count_vm_events(PT_RECLAIM_SCANNED, ptr->scanned);
 	count_vm_events(PT_RECLAIM_FREED, ptr->freed);
@@ -287,13 +392,15 @@ static void pt_reclaim_finish_batch(struct pt_reclaim *ptr)
  */
 int pt_reclaim_range(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
+	VMA_ITERATOR(vmi, mm, 0);
 	struct pt_reclaim ptr = { .mm = mm, .budget = PT_RECLAIM_BATCH };
 	unsigned long addr, limit, mapped, vma_limit;
 	struct vm_area_struct *vma;
-	VMA_ITERATOR(vmi, mm, 0);
 	int ret = 0;
 
-	if (mmap_read_lock_killable(mm)) {
+	/* A vector may have many short ranges, none of which fills a batch. */
+	cond_resched();
+	if (fatal_signal_pending(current) || mmap_read_lock_killable(mm)) {
 		ret = -EINTR;
 		goto out;
 	}
@@ -332,8 +439,14 @@ int pt_reclaim_range(struct mm_struct *mm, unsigned long start, unsigned long en
 		}
 		if (mmap_lock_is_contended(mm) || table_backlog_full()) {
 			mmap_read_unlock(mm);
-			wait_table_backlog();
-			cond_resched();
+			/*
+			 * The rwsem lets readers take it from a writer that has
+			 * been woken and does not run yet: sleep, so that it can.
+			 */
+			if (table_backlog_full())
+				wait_table_backlog();
+			else
+				schedule_timeout_killable(1);
 			if (mmap_read_lock_killable(mm)) {
 				ret = -EINTR;
 				goto out;
@@ -352,4 +465,74 @@ int pt_reclaim_range(struct mm_struct *mm, unsigned long start, unsigned long en
 out:
 	trace_mm_pt_reclaim(mm, start, end, ptr.total_scanned, ptr.total_freed, ret);
 	return ret;
+}
+
+/* Batches as above, but mmap_lock is kept. */
+static void pt_reclaim_end_of_batch(struct pt_reclaim *ptr)
+{
+	if (ptr->budget > 0)
+		return;
+	pt_reclaim_finish_batch(ptr);
+	cond_resched();
+}
+
+static void pt_reclaim_zapped_vma(struct pt_reclaim *ptr, struct vm_area_struct *vma,
+				  unsigned long addr, unsigned long end)
+{
+	while (addr < end) {
+		addr = pt_reclaim_walk(ptr, vma, addr, end);
+		pt_reclaim_end_of_batch(ptr);
+	}
+}
+
+static void pt_reclaim_zapped_vmas(struct pt_reclaim *ptr, unsigned long addr,
+				   unsigned long end)
+{
+	VMA_ITERATOR(vmi, ptr->mm, addr);
+	struct vm_area_struct *vma;
+
+	for_each_vma_range(vmi, vma, end) {
+		unsigned long vma_end = min(end, ALIGN(vma->vm_end, PMD_SIZE));
+
+		/* The first table may be the last one of the VMA before: done. */
+		addr = max(addr, vma->vm_start & PMD_MASK);
+		if (pt_vma_eligible(vma))
+			pt_reclaim_zapped_vma(ptr, vma, addr, vma_end);
+		addr = max(addr, vma_end);
+		ptr->budget--;
+		pt_reclaim_end_of_batch(ptr);
+	}
+}
+
+/**
+ * pt_reclaim_zapped - Free the PTE tables that MADV_DONTNEED has emptied
+ * @mm: the address space, the caller's own
+ * @vma: one of the VMAs of the range, or NULL; saves looking for it
+ * @start: first address of the range of the call
+ * @end: first address behind it
+ *
+ * The range is taken inward: only tables that the call covers whole are looked
+ * at, by its own range and not by the pieces in which the zap went over it; a
+ * table of several VMAs is one of them. What is still in a table (markers,
+ * poison, pages of a VMA that was passed over, what somebody else has just
+ * faulted in) is seen by pt_reclaim_table(), which decides as always.
+ *
+ * Context: mmap_lock is held, for read at least, and kept. The zap is over and
+ * has flushed the TLB. May sleep.
+ */
+void pt_reclaim_zapped(struct mm_struct *mm, struct vm_area_struct *vma,
+		       unsigned long start, unsigned long end)
+{
+	unsigned long addr = ALIGN(start, PMD_SIZE), limit = end & PMD_MASK;
+	struct pt_reclaim ptr = {
+		.mm = mm,
+		.budget = PT_RECLAIM_BATCH,
+		.zapped = true,
+	};
+
+	if (!vma || addr < vma->vm_start || limit > vma->vm_end)
+		pt_reclaim_zapped_vmas(&ptr, addr, limit);
+	else if (pt_vma_eligible(vma))
+		pt_reclaim_zapped_vma(&ptr, vma, addr, limit);
+	pt_reclaim_finish_batch(&ptr);
 }

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+#ifndef PTRECLAIM_TEST_THREADS_H
+#define PTRECLAIM_TEST_THREADS_H
+
+#include <dirent.h>
+#include <stddef.h>
+
+/* Of this process; negative if that cannot be told. */
+static int count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	int n = -2;	/* . and .. */
+
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+#endif

@@ -15,14 +15,21 @@ class Error(Exception):
 
 
 def build():
-    done = subprocess.run(["make", "-s", "-C", str(REPO / "bench")], stdout=sys.stderr, check=False)
-    if done.returncode:
-        raise Error("the programs of bench/ do not build")
+    for folder in ("bench", "tools/mm/ptreclaim"):
+        done = subprocess.run(["make", "-s", "-C", str(REPO / folder)], stdout=sys.stderr, check=False)
+        if done.returncode:
+            raise Error(f"the programs of {folder}/ do not build")
+
+
+def kernel_options(flavour):
+    """FLAVOUR of the default kernel, or KERNEL/FLAVOUR."""
+    kernel, _, name = flavour.rpartition("/")
+    return [*(("--kernel", kernel) if kernel else ()), "--flavour", name]
 
 
 def image(flavour):
     """Path of the flavour's kernel, built if need be: a first build takes minutes and says so itself."""
-    done = subprocess.run([str(REPO / "vm/kernel"), "--flavour", flavour, "--print-image"], stdout=subprocess.PIPE,
+    done = subprocess.run([str(REPO / "vm/kernel"), *kernel_options(flavour), "--print-image"], stdout=subprocess.PIPE,
                           text=True, check=False)
     if done.returncode:
         raise Error(f"no kernel of flavour {flavour}")
@@ -41,7 +48,7 @@ class Guest:
 
     def __init__(self, flavour, options, command):
         self.flavour, self.lines = flavour, []
-        self.process = subprocess.Popen([str(REPO / "vm/run"), "--flavour", flavour, *options, "--", *command], cwd=REPO,
+        self.process = subprocess.Popen([str(REPO / "vm/run"), *kernel_options(flavour), *options, "--", *command], cwd=REPO,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.readers = [threading.Thread(target=self.read_output), threading.Thread(target=self.show_errors)]
         for reader in self.readers:
@@ -90,3 +97,25 @@ def pairs(lines):
         key, _, value = line.partition(" ")
         found[key] = int(value) if value.lstrip("-").isdigit() else value
     return found
+
+
+def sections(lines):
+    """{workload: {key: value}} of what follows each "workload NAME" line; what comes before the first is left out."""
+    found, name = {}, None
+    for line in lines:
+        if line.startswith("workload "):
+            name = line.split()[1]
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    return {name: pairs(body) for name, body in found.items()}
+
+
+def table(head, rows, left=(0,)):
+    """Prints rows below each other; the columns named in LEFT are words."""
+    cells = [tuple(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row) for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) if i in left else cell.rjust(width)
+                        for i, (cell, width) in enumerate(zip(line, widths))).rstrip())
+    print()

@@ -46,26 +46,32 @@ static const char *find_row(const char *name, char sep)
 	return NULL;
 }
 
-long long procfs_kb(pid_t pid, const char *file, const char *name)
+static long long read_row(const char *path, const char *name, char sep)
 {
 	const char *row;
+
+	if (read_text(path))
+		return -1;
+	row = find_row(name, sep);
+	return row ? strtoll(row, NULL, 10) : -1;
+}
+
+long long procfs_kb(pid_t pid, const char *file, const char *name)
+{
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	if (read_text(path))
-		return -1;
-	row = find_row(name, ':');
-	return row ? strtoll(row, NULL, 10) : -1;
+	return read_row(path, name, ':');
+}
+
+long long procfs_meminfo(const char *name)
+{
+	return read_row("/proc/meminfo", name, ':');
 }
 
 long long procfs_vmstat(const char *name)
 {
-	const char *row;
-
-	if (read_text("/proc/vmstat"))
-		return -1;
-	row = find_row(name, ' ');
-	return row ? strtoll(row, NULL, 10) : -1;
+	return read_row("/proc/vmstat", name, ' ');
 }
 
 bool reclaim_pt_supported(void)

@@ -14,6 +14,9 @@
 /* A "Name:  N kB" row of /proc/PID/FILE in kB; -1 with errno where it cannot be had. */
 long long procfs_kb(pid_t pid, const char *file, const char *name);
 
+/* A row of /proc/meminfo in kB, or -1. */
+long long procfs_meminfo(const char *name);
+
 /* A row of /proc/vmstat, or -1. */
 long long procfs_vmstat(const char *name);
 

@@ -9,64 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+#include "stream.h"
 
 #define BATCH		1000	/* keys for each MGET */
 #define VALUE_MAX	4096
 
-static char in[256 * 1024];
-static size_t in_pos;
-static size_t in_len;
-
-static int dial(const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		errx(1, "%s: too long for a socket", path);
-	strcpy(addr.sun_path, path);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		err(1, "%s", path);
-	return fd;
-}
-
-/* The next NEED bytes of the stream, in the buffer; the caller takes them by in_pos. */
-static char *need(int fd, size_t need)
-{
-	ssize_t n;
-
-	if (in_len - in_pos < need) {
-		memmove(in, in + in_pos, in_len - in_pos);
-		in_len -= in_pos;
-		in_pos = 0;
-	}
-	while (in_len < need) {
-		n = read(fd, in + in_len, sizeof(in) - in_len);
-		if (n < 0)
-			err(1, "read from Redis");
-		if (!n)
-			errx(1, "Redis closed the connection");
-		in_len += n;
-	}
-	return in + in_pos;
-}
-
 /* The number of a "*N" or "$N" line. */
 static long header(int fd, char type)
 {
-	size_t len = 4;	/* the shortest: "$0\r\n" */
-	char *line;
+	const char *line = stream_line(fd);
 
-	while (line = need(fd, len), line[len - 1] != '\n') {
-		if (++len > 128)
-			errx(1, "Redis answers nonsense");
-	}
 	if (line[0] != type)
-		errx(1, "Redis answers: %.*s", (int)len - 2, line);
-	in_pos += len;
+		errx(2, "Redis answers: %s", line);
 	return strtol(line + 1, NULL, 10);
 }
 
@@ -88,7 +43,6 @@ static void ask(int fd, unsigned long first, unsigned long n)
 {
 	static char out[BATCH * 48 + 64];
 	size_t len = sprintf(out, "*%lu\r\n$4\r\nMGET\r\n", n + 1);
-	size_t sent = 0;
 	char key[32];
 
 	for (unsigned long i = first; i < first + n; i++) {
@@ -100,13 +54,7 @@ static void ask(int fd, unsigned long first, unsigned long n)
 		memcpy(out + len + 2 + key_len, "\r\n", 2);
 		len += key_len + 4;
 	}
-	while (sent < len) {
-		ssize_t done = write(fd, out + sent, len - sent);
-
-		if (done < 0)
-			err(1, "write to Redis");
-		sent += done;
-	}
+	stream_send(fd, out, len);
 }
 
 struct tally {
@@ -121,7 +69,7 @@ static void compare(int fd, unsigned long first, unsigned long n, long size, str
 	int used = 0;
 
 	if (header(fd, '*') != (long)n)
-		errx(1, "Redis answers another number of values");
+		errx(2, "Redis answers another number of values");
 	for (unsigned long i = first; i < first + n; i++) {
 		long len = header(fd, '$');
 		int now;
@@ -131,17 +79,15 @@ static void compare(int fd, unsigned long first, unsigned long n, long size, str
 			continue;
 		}
 		if (len > VALUE_MAX)
-			errx(1, "key:%lu has %ld bytes", i, len);
+			errx(2, "key:%lu has %ld bytes", i, len);
 		now = put(expected, "value:", i);
 		if (now < used)
 			memset(expected + now, 0, used - now);
 		used = now;
-		if (len == size && !memcmp(need(fd, len + 2), expected, len))
+		if (!memcmp(stream_take(fd, len + 2), expected, len) && len == size)
 			t->right++;
 		else
 			t->wrong++;
-		need(fd, len + 2);
-		in_pos += len + 2;
 	}
 }
 
@@ -160,7 +106,7 @@ int main(int argc, char **argv)
 
 	if (!count || size < 32 || size > VALUE_MAX)
 		errx(2, "usage: redis-check SOCKET COUNT SIZE (of 32 to %d bytes)", VALUE_MAX);
-	fd = dial(argv[1]);
+	fd = stream_dial(argv[1]);
 	/* One batch ahead, so that neither side waits for the other. */
 	ask(fd, 0, batch(0, count));
 	for (first = 0; first < count; first = next) {

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "procfs.h"
@@ -40,9 +42,49 @@ static void touch_each_table(volatile char *base, size_t size)
 		base[at] = 1;
 }
 
+static long long vmpte(void)
+{
+	long long kb = procfs_kb(getpid(), "status", "VmPTE");
+
+	if (kb < 0)
+		err(1, "VmPTE");
+	return kb;
+}
+
+/* How VmPTE goes, in a workload that takes samples of it. */
+static struct {
+	long long ms;
+	long long kb;
+} samples[64];
+static size_t nsamples;
+
+static void sample(void)
+{
+	struct timespec now;
+
+	if (nsamples == sizeof(samples) / sizeof(samples[0]))
+		errx(1, "more than %zu samples", nsamples);
+	/* Not by the vDSO: it would need a table. */
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	samples[nsamples].ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	samples[nsamples++].kb = vmpte();
+}
+
+static void print_samples(void)
+{
+	if (!nsamples)
+		return;
+	dprintf(1, "vmpte_series");
+	for (size_t i = 0; i < nsamples; i++)
+		dprintf(1, " %lld:%lld", samples[i].ms - samples[0].ms, samples[i].kb);
+	dprintf(1, "\n");
+}
+
 static void work_fifty_gib(char *base, size_t size)
 {
 	for (size_t at = 0; at < size; at += TABLE) {
+		if (!(at % GIB))
+			sample();
 		touch_each_table(base + at, TABLE);
 		ADVISE(base + at, TABLE, MADV_DONTNEED);
 	}
@@ -126,15 +168,6 @@ static char *reserve(size_t size)
 	return base;
 }
 
-static long long vmpte(void)
-{
-	long long kb = procfs_kb(getpid(), "status", "VmPTE");
-
-	if (kb < 0)
-		err(1, "VmPTE");
-	return kb;
-}
-
 static void measure(const struct workload *w)
 {
 	long long start, worked, after, freed;
@@ -144,6 +177,8 @@ static void measure(const struct workload *w)
 	start = vmpte();
 	w->work(base, w->size);
 	worked = vmpte();
+	if (nsamples)
+		sample();
 
 	dprintf(1, "workload %s\ntables %zu\nvmpte_start %lld\nvmpte_worked %lld\n", w->name,
 		w->size / TABLE, start, worked);
@@ -156,6 +191,8 @@ static void measure(const struct workload *w)
 		err(1, "MADV_RECLAIM_PT");
 	after = vmpte();
 	freed = procfs_vmstat("pt_reclaim_freed") - freed;
+	if (nsamples)
+		sample();
 	dprintf(1, "reclaim_pt 0\nvmpte_after %lld\ntables_freed %lld\n", after, freed);
 }
 
@@ -169,6 +206,7 @@ static int run(const struct workload *w)
 		err(1, "fork");
 	if (!pid) {
 		measure(w);
+		print_samples();
 		_exit(0);
 	}
 	if (waitpid(pid, &status, 0) != pid)

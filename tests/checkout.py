@@ -9,18 +9,18 @@ KERNEL = "6.12"
 PARTS = ("vm", "patches", "mm", "include", "Documentation", "tools")
 
 
-def series():
+def series(kernel=KERNEL):
     """Name -> text of the patches."""
-    return {path.name: path.read_text() for path in sorted((REPO / "patches" / KERNEL).glob("*.patch"))}
+    return {path.name: path.read_text() for path in sorted((REPO / "patches" / kernel).glob("*.patch"))}
 
 
-def checkout(directory, patches):
+def checkout(directory, patches, kernel=KERNEL):
     """A copy of what makes a kernel and a guest, with these patches, name -> text, for a series."""
     shutil.rmtree(directory, ignore_errors=True)
     for part in PARTS:
         shutil.copytree(REPO / part, directory / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(directory / "patches" / KERNEL)
-    (directory / "patches" / KERNEL).mkdir()
+    shutil.rmtree(directory / "patches" / kernel)
+    (directory / "patches" / kernel).mkdir()
     for name, text in patches.items():
-        (directory / "patches" / KERNEL / name).write_text(text)
+        (directory / "patches" / kernel / name).write_text(text)
     return directory

@@ -6,6 +6,8 @@ import importlib.machinery
 import importlib.util
 import io
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -166,6 +168,81 @@ class Image(Sandbox):
         self.assertEqual(self.image(), before)
         self.put("mm/pt_reclaim.c", "int one;\n")
         self.assertNotEqual(self.image(), before)
+
+
+APT = """\
+#!/bin/sh
+# What vm/kernel asks of apt-get: a mirror, lists, a package.
+case "$*" in
+*indextargets*) echo "mirror://security x-security"; echo "mirror://main x" ;;
+*update*) cp sources.list "$LOG"; [ -z "$BROKEN" ] || { echo "E: $BROKEN"; exit 100; } ;;
+*download*) dpkg-deb --build "$PACKAGE" linux-source-9.9_9.9.1-1_all.deb ;;
+esac
+"""
+
+
+class Fetch(unittest.TestCase):
+    """A source package that this machine does not install, with an apt-get that needs no network."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.top = Path(directory.name)
+        package = self.top / "package"
+        for name, text in (("DEBIAN/control", "Package: linux-source-9.9\nVersion: 9.9.1-1\nArchitecture: all\n"
+                                              "Maintainer: nobody <n@localhost>\nDescription: none\n"),
+                           ("linux-source-9.9/mm/mmap.c", ORIGINAL)):
+            (package / name).parent.mkdir(parents=True, exist_ok=True)
+            (package / name).write_text(text)
+        (package / "usr/src").mkdir(parents=True)
+        subprocess.run(["tar", "-cJf", package / "usr/src/linux-source-9.9.tar.xz", "-C", package, "linux-source-9.9"],
+                       check=True)
+        shutil.rmtree(package / "linux-source-9.9")
+        (self.top / "bin").mkdir()
+        (self.top / "bin/apt-get").write_text(APT)
+        (self.top / "bin/apt-get").chmod(0o755)
+        self.set_environment(PATH=f"{self.top}/bin:{os.environ['PATH']}", LOG=str(self.top / "log"),
+                             PACKAGE=str(package), BROKEN="")
+        self.addCleanup(setattr, kernel, "CACHE", kernel.CACHE)
+        kernel.CACHE = self.top / "cache"
+
+    def set_environment(self, **variables):
+        for name, value in variables.items():
+            self.addCleanup(os.environ.__setitem__, name, os.environ.get(name, ""))
+            os.environ[name] = value
+
+    def fetch(self):
+        with contextlib.redirect_stderr(io.StringIO()):
+            return kernel.Fetched("linux-source-9.9", "suite-backports")
+
+    def test_unpacks_what_apt_has_checked(self):
+        source = self.fetch()
+        self.assertEqual(source.version, "9.9.1-1")
+        source.unpack(self.top)
+        self.assertEqual((self.top / "mm/mmap.c").read_text(), ORIGINAL)
+        self.assertEqual((self.top / "log").read_text(),
+                         f"deb [signed-by={kernel.KEYRING}] mirror://main suite-backports main\n")
+
+    def test_fetches_once(self):
+        self.fetch()
+        (self.top / "bin/apt-get").write_text("#!/bin/sh\nexit 1\n")
+        self.assertEqual(self.fetch().version, "9.9.1-1")
+
+    def test_what_apt_says_is_told_and_nothing_is_left(self):
+        os.environ["BROKEN"] = "The repository is not signed."
+        with self.assertRaisesRegex(kernel.Error, "suite-backports failed: E: The repository is not signed.; check the network"):
+            self.fetch()
+        self.assertEqual(list((kernel.CACHE / "packages").glob("*.deb")), [])
+
+
+class Fragments(unittest.TestCase):
+    def test_each_kernel_has_its_own_after_the_common_one(self):
+        for version in kernel.KERNELS:
+            tree = kernel.Tree.__new__(kernel.Tree)
+            tree.kernel = version
+            names = [path.name for path in tree.fragments("none")]
+            self.assertEqual(names, ["base.config", f"base-{version}.config", "none.config", f"none-{version}.config",
+                                     "patched.config"])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What pages hold, and what the kernel says of them. */
+/* What pages hold, what the kernel says of them, and its settings. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -215,4 +218,73 @@ bool write_to(const char *path, const char *format, ...)
 	close(fd);
 	errno = error;
 	return done;
+}
+
+bool read_setting(const char *path, char *value, size_t size)
+{
+	FILE *file = fopen(path, "r");
+	char line[128] = "", *start, *end;
+
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	start = strchr(line, '[');
+	start = start ? start + 1 : line;
+	end = start + strcspn(start, "] \n");
+	*end = '\0';
+	snprintf(value, size, "%s", start);
+	return *start;
+}
+
+static bool change(struct run *run, struct setting *setting)
+{
+	if (access(setting->path, F_OK))
+		return setting->optional || skip(run, "no %s", setting->path);
+	if (!read_setting(setting->path, setting->before, sizeof(setting->before)))
+		return fail(run, "cannot read %s:", setting->path);
+	if (!write_to(setting->path, "%s", setting->value))
+		return fail(run, "cannot write to %s:", setting->path);
+	setting->changed = true;
+	return true;
+}
+
+struct setting *change_settings(struct run *run, const struct setting *settings, size_t count)
+{
+	struct setting *copy = calloc(count, sizeof(*copy));
+
+	if (!copy) {
+		fail(run, "no memory");
+		return NULL;
+	}
+	memcpy(copy, settings, count * sizeof(*copy));
+	for (size_t i = 0; i < count; i++)
+		if (!change(run, &copy[i])) {
+			change_back(copy, count);
+			return NULL;
+		}
+	return copy;
+}
+
+void change_back(struct setting *settings, size_t count)
+{
+	while (settings && count--)
+		if (settings[count].changed)
+			write_to(settings[count].path, "%s", settings[count].before);
+	free(settings);
+}
+
+pid_t start_child(struct run *run, void (*work)(struct run *run))
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid < 0)
+		fail(run, "fork:");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() == parent && work)
+		work(run);
+	_exit(0);
 }

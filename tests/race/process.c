@@ -20,21 +20,6 @@
 
 #include "race.h"
 
-/* Forks a child that does @work, ends with status 0 and never outlives the thread. */
-static pid_t start_child(struct run *run, void (*work)(struct run *run))
-{
-	pid_t parent = getpid(), pid = fork();
-
-	if (pid < 0)
-		fail(run, "fork:");
-	if (pid)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() == parent && work)
-		work(run);
-	_exit(0);
-}
-
 static bool reap(struct run *run, pid_t pid, int expected)
 {
 	int status;
@@ -66,6 +51,34 @@ static bool fork_round(struct run *run)
 #define WROTE_NOTHING	9
 
 /*
+ * Tables that the child shares with nobody get empty and are freed as well. Both return
+ * how many of the written pages are left, which come first then.
+ */
+static unsigned int free_by_advice(struct run *run, char **written, unsigned int nr)
+{
+	for (unsigned int i = nr - nr / 2; i < nr; i++)
+		if (madvise(written[i], PAGE, MADV_DONTNEED))
+			_exit(3);
+	if (madvise(run->area, AREA, MADV_RECLAIM_PT) && errno != ENOMEM)
+		_exit(3);
+	return nr - nr / 2;
+}
+
+/* The parent's owners may have unmapped a part when it forked. */
+static unsigned int free_by_dontneed(struct run *run, char **written, unsigned int nr)
+{
+	char *middle = run->area + AREA / 2;
+	unsigned int left = 0;
+
+	if (madvise(middle, AREA / 2, MADV_DONTNEED) && errno != ENOMEM)
+		_exit(3);
+	for (unsigned int i = 0; i < nr; i++)
+		if (written[i] < middle)
+			written[left++] = written[i];
+	return left;
+}
+
+/*
  * The child writes into its own copy of the area, by way of read(): what the owners
  * have unmapped or protected is an error then and not a signal. Other owners' contents
  * are none of its business, what it wrote is.
@@ -90,15 +103,13 @@ static void write_copies(struct run *run)
 	for (unsigned int i = 0; i < nr; i++)
 		if (memcmp(written[i], pattern, PAGE))
 			_exit(2);
-	/* Tables that the child shares with nobody get empty and are freed as well. */
-	for (unsigned int i = 0; i < nr / 2; i++)
-		if (madvise(written[i], PAGE, MADV_DONTNEED))
-			_exit(3);
-	if (madvise(run->area, AREA, MADV_RECLAIM_PT) && errno != ENOMEM)
-		_exit(4);
-	for (unsigned int i = nr / 2; i < nr; i++)
+	if (only_dontneed)
+		nr = free_by_dontneed(run, written, nr);
+	else
+		nr = free_by_advice(run, written, nr);
+	for (unsigned int i = 0; i < nr; i++)
 		if (memcmp(written[i], pattern, PAGE))
-			_exit(5);
+			_exit(4);
 	if (!nr)
 		_exit(WROTE_NOTHING);
 }
@@ -612,13 +623,13 @@ const struct actor process_actors[] = {
 	{
 		.name = "exit-target",
 		.does = "reclaims tables of a child that exits meanwhile",
-		.memory = ON_ALL, .rounds = 15, .set_up = exit_target_set_up,
+		.memory = ON_ALL, .advises = true, .rounds = 15, .set_up = exit_target_set_up,
 		.round = exit_target_round, .tear_down = free_target,
 	},
 	{
 		.name = "oom",
 		.does = "reclaims tables of a child that the OOM killer kills meanwhile",
-		.memory = ON_ALL, .rounds = 2, .set_up = oom_set_up,
+		.memory = ON_ALL, .advises = true, .rounds = 2, .set_up = oom_set_up,
 		.round = oom_round, .tear_down = oom_tear_down,
 	},
 	{

@@ -46,7 +46,7 @@ static const char *const pairs[] = {
 
 const char *const memory_names[NR_MEMORY] = { "anon", "shmem", "file" };
 const char *const disk = "/tmp/disk";
-bool scarce;
+bool scarce, only_dontneed;
 
 static const struct actor *const groups[] = {
 	fault_actors, madvise_actors, mapping_actors, process_actors, uffd_actors,
@@ -80,6 +80,7 @@ static struct {
 	unsigned long units;
 	unsigned long minutes;
 	unsigned long fail;	/* per cent of allocations */
+	bool nowait;		/* of those that may not wait */
 	bool self, remote;
 	bool solo, slice, pairs, list;
 } options = { .units = 1, .self = true };
@@ -96,6 +97,12 @@ static const struct actor *find_actor(const char *name, size_t length)
 			if (strlen(actor->name) == length && !strncmp(actor->name, name, length))
 				return actor;
 	return NULL;
+}
+
+/* Nobody can send MADV_DONTNEED to another process in the place of the advice. */
+static bool can_run(const struct actor *actor)
+{
+	return !(only_dontneed && actor->advises);
 }
 
 static void __attribute__((noreturn)) die(const char *what, const char *detail)
@@ -117,6 +124,8 @@ static void add_test(const char *names, enum memory memory)
 
 		if (!actor)
 			die("no such actor, see race --list:", name);
+		if (!can_run(actor))
+			die("sends the advice, and cannot run with --reclaim dontneed:", name);
 		if (test->nr_actors == MAX_ACTORS - 1)
 			die("too many actors:", names);
 		test->actors[test->nr_actors++] = actor;
@@ -175,7 +184,8 @@ static void choose_tests(int argc, char **argv)
 		return;
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
 		for (const struct actor *actor = groups[i]; actor->name; actor++)
-			if (all || options.solo || options.slice || (scarce && actor->scarce))
+			if (can_run(actor) &&
+			    (all || options.solo || options.slice || (scarce && actor->scarce)))
 				add_tests(actor->name, !options.slice, nth++);
 	for (size_t i = 0; (all || options.pairs) && i < sizeof(pairs) / sizeof(*pairs); i++)
 		add_tests(pairs[i], false, 0);
@@ -218,12 +228,13 @@ static int new_zram(const char *size)
 	return number;
 }
 
-/* Of tasks that ask for it, and also where the allocation might wait. */
+/* Of tasks that ask for it, and also where the allocation might wait, unless options say otherwise. */
 static void let_allocations_fail(void)
 {
 	static const char *const kinds[] = { "fail_page_alloc", "failslab" };
-	static const char *const settings[][2] = {
-		{ "task-filter", "1" }, { "ignore-gfp-wait", "0" }, { "times", "-1" }, { "verbose", "0" },
+	const char *const settings[][2] = {
+		{ "task-filter", "1" }, { "ignore-gfp-wait", options.nowait ? "1" : "0" },
+		{ "times", "-1" }, { "verbose", "0" },
 	};
 	char path[96];
 
@@ -296,6 +307,20 @@ static int open_file(struct run *run)
 	return fd;
 }
 
+/*
+ * Below the area is a page that MADV_DONTNEED takes away, and then one at which it stops
+ * since it is locked. Their table is not covered whole by what starts there.
+ */
+#define STOP	(2 * PAGE)
+
+static bool map_stop(struct run *run)
+{
+	char *stop = run->area - STOP;
+
+	return mmap(stop, STOP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		    MAP_FIXED_NOREPLACE, -1, 0) == stop && !mlock(stop + PAGE, PAGE);
+}
+
 static bool map_area(struct run *run)
 {
 	int flags = run->memory == SHMEM ? MAP_SHARED : MAP_PRIVATE;
@@ -307,7 +332,7 @@ static bool map_area(struct run *run)
 		flags |= MAP_ANONYMOUS;
 	else
 		run->fd = open_file(run);
-	return (run->memory == ANON || run->fd >= 0) &&
+	return (!only_dontneed || map_stop(run)) && (run->memory == ANON || run->fd >= 0) &&
 	       mmap(run->area, AREA, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE,
 		    run->fd, 0) == run->area;
 }
@@ -328,26 +353,55 @@ static void *act(void *arg)
 }
 
 /* All at once, slot by slot, and in pieces that straddle two tables. */
+static bool advise(struct run *run, unsigned long call)
+{
+	unsigned long slot = call / 3 % (SLOTS - 1);
+	char *from = run->area;
+	size_t length = AREA;
+
+	if (call % 3) {
+		from += slot * SLOT;
+		length = SLOT;
+	}
+	if (call % 3 == 2)
+		from += SLOT / 2 + PAGE;
+	/* Some actors unmap a part for a moment. */
+	return !madvise(from, length, MADV_RECLAIM_PT) || errno == ENOMEM ||
+	       fail(run, "MADV_RECLAIM_PT:");
+}
+
+/* Frees all tables of the area that are empty, and takes nothing out of the others. */
+static bool sweep_tables(struct run *run)
+{
+	if (madvise(run->area - STOP, STOP + AREA, MADV_DONTNEED) == -1 && errno == EINVAL)
+		return true;
+	return fail(run, "MADV_DONTNEED did not stop at a locked page:");
+}
+
+/* Takes all pages out of a slot, and frees its table. They stay in the file. */
+static bool sweep_pages(struct run *run, unsigned long nth)
+{
+	return !madvise(run->area + nth % SLOTS * SLOT, SLOT, MADV_DONTNEED) || errno == ENOMEM ||
+	       fail(run, "MADV_DONTNEED:");
+}
+
+/* Of shared memory pages too, but seldom: actors want to meet some in the tables. */
+#define SELDOM	16
+
+static bool sweep(struct run *run, unsigned long call)
+{
+	if (run->memory == SHMEM && call % SELDOM == 0)
+		return sweep_pages(run, call / SELDOM);
+	return sweep_tables(run);
+}
+
 static void *reclaim(void *arg)
 {
 	struct run *run = arg;
-	unsigned long call;
 
 	fail_mine();
-	for (call = 0; !stopping(run); call++) {
-		unsigned long slot = call / 3 % (SLOTS - 1);
-		char *from = run->area;
-		size_t length = AREA;
-
-		if (call % 3) {
-			from += slot * SLOT;
-			length = SLOT;
-		}
-		if (call % 3 == 2)
-			from += SLOT / 2 + PAGE;
-		/* Some actors unmap a part for a moment. */
-		if (madvise(from, length, MADV_RECLAIM_PT) && errno != ENOMEM) {
-			fail(run, "MADV_RECLAIM_PT:");
+	for (unsigned long call = 0; !stopping(run); call++) {
+		if (!(only_dontneed ? sweep(run, call) : advise(run, call))) {
 			atomic_store(&control->stop, true);
 			break;
 		}
@@ -426,8 +480,8 @@ static void report(struct run *runs, int nr_runs, const struct run *reclaimer)
 		}
 	}
 	snprintf(outcome->counts + used, sizeof(outcome->counts) - used,
-		 "%lu calls of the advice, %lu tables freed", atomic_load(&control->calls),
-		 outcome->freed);
+		 "%lu calls of %s, %lu tables freed", atomic_load(&control->calls),
+		 only_dontneed ? "MADV_DONTNEED" : "the advice", outcome->freed);
 	for (int i = 0; i < nr_runs && !outcome->why[0]; i++)
 		if (!atomic_load(&runs[i].hits))
 			snprintf(outcome->why, sizeof(outcome->why),
@@ -612,9 +666,20 @@ static void list_all(void)
 static void usage(int status)
 {
 	fprintf(status ? stderr : stdout,
-		"usage: race [--units N] [--reclaim self|remote|both] [--solo | --slice] [--pairs]\n"
-		"            [--fail PERCENT] [--minutes N] [--list] [ACTOR[+ACTOR...][/anon|/shmem|/file]...]\n");
+		"usage: race [--units N] [--reclaim self|remote|both|dontneed] [--solo | --slice] [--pairs]\n"
+		"            [--fail | --fail-nowait PERCENT] [--minutes N] [--list] [ACTOR[+ACTOR...][/anon|/shmem|/file]...]\n");
 	exit(status);
+}
+
+static void choose_reclaimers(const char *mode)
+{
+	bool both = !strcmp(mode, "both");
+
+	only_dontneed = !strcmp(mode, "dontneed");
+	options.remote = both || !strcmp(mode, "remote");
+	options.self = both || only_dontneed || !strcmp(mode, "self");
+	if (!options.self && !options.remote)
+		usage(2);
 }
 
 static void parse_options(int argc, char **argv)
@@ -626,6 +691,7 @@ static void parse_options(int argc, char **argv)
 		{ "slice", no_argument, NULL, 'S' },
 		{ "pairs", no_argument, NULL, 'p' },
 		{ "fail", required_argument, NULL, 'f' },
+		{ "fail-nowait", required_argument, NULL, 'n' },
 		{ "minutes", required_argument, NULL, 'm' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
@@ -639,8 +705,7 @@ static void parse_options(int argc, char **argv)
 			options.units = strtoul(optarg, NULL, 0);
 			break;
 		case 'r':
-			options.self = strcmp(optarg, "remote");
-			options.remote = strcmp(optarg, "self");
+			choose_reclaimers(optarg);
 			break;
 		case 's':
 			options.solo = true;
@@ -651,7 +716,9 @@ static void parse_options(int argc, char **argv)
 		case 'p':
 			options.pairs = true;
 			break;
+		case 'n':
 		case 'f':
+			options.nowait = option == 'n';
 			options.fail = strtoul(optarg, NULL, 0);
 			scarce = options.fail;
 			break;

@@ -70,6 +70,7 @@ struct actor {
 	bool owner;			/* has a window */
 	bool swap;			/* needs swap space */
 	bool scarce;			/* copes with allocations that fail, see race --fail */
+	bool advises;			/* sends MADV_RECLAIM_PT to another process */
 	unsigned int rounds;		/* how many rounds are a unit of work; see race.c */
 	/* Each returns false if it failed, after fail() or skip(); NULL is nothing to do. */
 	bool (*set_up)(struct run *run);
@@ -158,11 +159,38 @@ bool in_swap(const struct run *run, const char *addr, size_t nr);
 /* Allocations of this test fail on purpose: ENOMEM and EFAULT are no news. */
 extern bool scarce;
 
+/*
+ * Nobody sends MADV_RECLAIM_PT: MADV_DONTNEED alone frees tables. Pages of shared memory
+ * leave their tables at any time, though not the file.
+ */
+extern bool only_dontneed;
+
 /* The number on the row of @name in a file like /proc/vmstat; 0 if it is not there. */
 unsigned long read_row(const char *path, const char *name);
 /* Writes into a file of /proc, /sys or a cgroup; false and errno if that failed. */
 bool write_to(const char *path, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* The first word of a file, or of several the one in brackets; false if there is none. */
+bool read_setting(const char *path, char *value, size_t size);
+
+/* A setting of the kernel, and what it was before. */
+struct setting {
+	const char *path, *value;
+	bool optional;		/* not every kernel has it */
+	bool changed;
+	char before[32];
+};
+
+/* Returns a copy for change_back(), or NULL after skip() or fail(). */
+struct setting *change_settings(struct run *run, const struct setting *settings, size_t count);
+void change_back(struct setting *settings, size_t count);
+
+/*
+ * Forks a child that does @work, NULL is nothing, ends with status 0 and never outlives
+ * the thread. Returns its pid, or less than 0 after fail().
+ */
+pid_t start_child(struct run *run, void (*work)(struct run *run));
 
 /* A directory of a file system that has O_DIRECT; for files that the test creates. */
 extern const char *const disk;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -33,37 +32,6 @@
 #define MPOL_DEFAULT	0
 #define MPOL_PREFERRED	1
 #define MPOL_MF_MOVE	2
-
-/* A setting, and what it was before. */
-struct setting {
-	const char *path, *value;
-	char before[64];
-	bool changed;
-};
-
-static bool change(struct run *run, struct setting *setting)
-{
-	int fd = open(setting->path, O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return skip(run, "no %s", setting->path);
-	length = read(fd, setting->before, sizeof(setting->before) - 1);
-	close(fd);
-	if (length <= 0)
-		return fail(run, "cannot read %s:", setting->path);
-	if (!write_to(setting->path, "%s", setting->value))
-		return fail(run, "cannot write to %s:", setting->path);
-	setting->changed = true;
-	return true;
-}
-
-static void change_back(struct setting *settings, size_t count)
-{
-	while (count--)
-		if (settings[count].changed)
-			write_to(settings[count].path, "%s", settings[count].before);
-}
 
 /* ---- pageout-all ---- */
 
@@ -153,7 +121,7 @@ static bool swap_round(struct run *run)
 
 static const struct setting ksm_settings[] = {
 	{ .path = KSM "smart_scan", .value = "0" },
-	{ .path = KSM "advisor_mode", .value = "none" },
+	{ .path = KSM "advisor_mode", .value = "none", .optional = true },
 	{ .path = KSM "sleep_millisecs", .value = "0" },
 	{ .path = KSM "pages_to_scan", .value = "2000" },
 	{ .path = KSM "run", .value = "1" },
@@ -163,39 +131,13 @@ static const struct setting ksm_settings[] = {
 
 static bool ksm_set_up(struct run *run)
 {
-	struct setting *settings = malloc(sizeof(ksm_settings));
-
-	run->private = settings;
-	if (!settings)
-		return fail(run, "no memory");
-	memcpy(settings, ksm_settings, sizeof(ksm_settings));
-	for (size_t i = 0; i < NR_KSM; i++) {
-		/* It depends on the kernel's options whether there is an advisor. */
-		if (strstr(settings[i].path, "advisor") && access(settings[i].path, F_OK))
-			continue;
-		if (!change(run, &settings[i]))
-			return false;
-	}
-	return true;
+	run->private = change_settings(run, ksm_settings, NR_KSM);
+	return run->private;
 }
 
 static void ksm_tear_down(struct run *run)
 {
-	struct setting *settings = run->private;
-
-	if (settings) {
-		/* What was [none] of several is written without the brackets. */
-		for (size_t i = 0; i < NR_KSM; i++) {
-			char *start = strchr(settings[i].before, '[');
-
-			if (start) {
-				memmove(settings[i].before, start + 1, strlen(start));
-				settings[i].before[strcspn(settings[i].before, "]")] = '\0';
-			}
-		}
-		change_back(settings, NR_KSM);
-	}
-	free(settings);
+	change_back(run->private, NR_KSM);
 }
 
 /* All twins hold the same: contents of the slot's first page. */
@@ -360,10 +302,11 @@ static bool migrate_round(struct run *run)
 
 /* ---- numa-hint: tables' entries lose their access now and then ---- */
 
+/* Without CONFIG_SCHED_DEBUG it is done once a second. */
 static const struct setting hint_settings[] = {
-	{ .path = BALANCING "scan_delay_ms", .value = "1" },
-	{ .path = BALANCING "scan_period_min_ms", .value = "1" },
-	{ .path = BALANCING "scan_period_max_ms", .value = "1" },
+	{ .path = BALANCING "scan_delay_ms", .value = "1", .optional = true },
+	{ .path = BALANCING "scan_period_min_ms", .value = "1", .optional = true },
+	{ .path = BALANCING "scan_period_max_ms", .value = "1", .optional = true },
 	{ .path = "/proc/sys/kernel/numa_balancing", .value = "1" },
 };
 
@@ -371,29 +314,15 @@ static const struct setting hint_settings[] = {
 
 static bool hint_set_up(struct run *run)
 {
-	struct setting *settings = malloc(sizeof(hint_settings));
-
-	run->private = settings;
-	if (!settings)
-		return fail(run, "no memory");
-	memcpy(settings, hint_settings, sizeof(hint_settings));
 	if (!nodes_set_up(run))
 		return false;
-	for (size_t i = 0; i < NR_HINT; i++) {
-		/* Without CONFIG_SCHED_DEBUG it is done once a second. */
-		if (access(settings[i].path, F_OK) && i < NR_HINT - 1)
-			continue;
-		if (!change(run, &settings[i]))
-			return false;
-	}
-	return true;
+	run->private = change_settings(run, hint_settings, NR_HINT);
+	return run->private;
 }
 
 static void hint_tear_down(struct run *run)
 {
-	if (run->private)
-		change_back(run->private, NR_HINT);
-	free(run->private);
+	change_back(run->private, NR_HINT);
 }
 
 /* The threads do it themselves on their way back to user mode, once a tick. */
@@ -497,8 +426,10 @@ static bool poison_round(struct run *run)
 	fill(run, page, page, run->round);
 	before = pagemap_entry(page);
 	error = poison(page);
+	/* It may be marked nevertheless: mapped it can be read, but a new fault is a signal. */
 	if (error == EBUSY || error == EAGAIN)
-		return check(run, page, page, run->round) && drop(run, page, PAGE);
+		return ((only_dontneed && run->memory == SHMEM) ||
+			check(run, page, page, run->round)) && drop(run, page, PAGE);
 	if (error) {
 		errno = error;
 		return fail(run, "MADV_HWPOISON:");

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -33,8 +32,7 @@ struct huge {
 	int pagemap;		/* of the process whose tables are looked at */
 	pid_t other;		/* another process that maps the memory, or 0 */
 	int pidfd;
-	char saved[16][32];	/* settings of khugepaged */
-	int nr_saved;
+	struct setting *settings;	/* of khugepaged */
 	pid_t khugepaged;
 	int nice;
 };
@@ -203,19 +201,13 @@ static bool split_round(struct run *run)
 /* ---- collapse-other: by way of another process, without this one's mmap_lock ---- */
 
 /* It maps the memory as this process does, and that is all. */
-static pid_t start_other(const struct run *run)
+static void be_other(struct run *run)
 {
-	pid_t parent = getpid(), other = fork();
-
-	if (other)
-		return other;
 	/* A page behind the area: a huge page needs the PMD table to be there. */
-	mmap(run->area + AREA + SLOT, PAGE, PROT_READ | PROT_WRITE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while (getppid() == parent)
-		pause();
-	_exit(0);
+	(void)mmap(run->area + AREA + SLOT, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
+	while (true)
+		pause();	/* until it is killed, at the latest when its parent ends */
 }
 
 static bool collapse_other_set_up(struct run *run)
@@ -225,9 +217,9 @@ static bool collapse_other_set_up(struct run *run)
 	if (!allocate(run))
 		return false;
 	huge = run->private;
-	huge->other = start_other(run);
+	huge->other = start_child(run, be_other);
 	if (huge->other < 0)
-		return fail(run, "fork:");
+		return false;
 	huge->pidfd = syscall(SYS_pidfd_open, huge->other, 0);
 	if (huge->pidfd < 0)
 		return fail(run, "pidfd_open:");
@@ -330,40 +322,19 @@ static bool collapse_mapped_round(struct run *run)
 
 /* ---- khugepaged ---- */
 
-static const struct {
-	const char *path, *value;
-} settings[] = {
-	{ THP "khugepaged/scan_sleep_millisecs", "0" },
-	{ THP "khugepaged/alloc_sleep_millisecs", "0" },
-	{ THP "khugepaged/pages_to_scan", "65536" },
-	{ THP "khugepaged/max_ptes_none", "511" },
-	{ THP "khugepaged/max_ptes_swap", "511" },
-	{ THP "khugepaged/max_ptes_shared", "511" },
-	{ THP "khugepaged/defrag", "1" },
-	{ THP "shmem_enabled", "advise" },
-	{ THP "enabled", "madvise" },
+static const struct setting settings[] = {
+	{ .path = THP "khugepaged/scan_sleep_millisecs", .value = "0" },
+	{ .path = THP "khugepaged/alloc_sleep_millisecs", .value = "0" },
+	{ .path = THP "khugepaged/pages_to_scan", .value = "65536" },
+	{ .path = THP "khugepaged/max_ptes_none", .value = "511" },
+	{ .path = THP "khugepaged/max_ptes_swap", .value = "511" },
+	{ .path = THP "khugepaged/max_ptes_shared", .value = "511" },
+	{ .path = THP "khugepaged/defrag", .value = "1" },
+	{ .path = THP "shmem_enabled", .value = "advise" },
+	{ .path = THP "enabled", .value = "madvise" },
 };
 
-#define NR_SETTINGS	((int)(sizeof(settings) / sizeof(*settings)))
-
-/* The first word, or of several the one in brackets. */
-static bool read_setting(const char *path, char *value, size_t size)
-{
-	FILE *file = fopen(path, "r");
-	char line[128] = "", *start, *end;
-
-	if (!file)
-		return false;
-	if (!fgets(line, sizeof(line), file))
-		line[0] = '\0';
-	fclose(file);
-	start = strchr(line, '[');
-	start = start ? start + 1 : line;
-	end = start + strcspn(start, "] \n");
-	*end = '\0';
-	snprintf(value, size, "%.31s", start);
-	return *start;
-}
+#define NR_SETTINGS	(sizeof(settings) / sizeof(*settings))
 
 static pid_t find_process(const char *name)
 {
@@ -391,13 +362,9 @@ static bool khugepaged_set_up(struct run *run)
 	if (!huge_set_up(run))
 		return false;
 	huge = run->private;
-	for (int i = 0; i < NR_SETTINGS; i++) {
-		if (!read_setting(settings[i].path, huge->saved[i], sizeof(huge->saved[i])))
-			return skip(run, "no %s", settings[i].path);
-		huge->nr_saved++;
-		if (!write_to(settings[i].path, "%s", settings[i].value))
-			return fail(run, "cannot write to %s:", settings[i].path);
-	}
+	huge->settings = change_settings(run, settings, NR_SETTINGS);
+	if (!huge->settings)
+		return false;
 	/* Beside threads that never sleep it would get next to nothing of a CPU. */
 	huge->khugepaged = find_process("khugepaged");
 	if (!huge->khugepaged)
@@ -414,8 +381,8 @@ static void khugepaged_tear_down(struct run *run)
 
 	if (huge && huge->khugepaged)
 		setpriority(PRIO_PROCESS, huge->khugepaged, huge->nice);
-	for (int i = huge ? huge->nr_saved : 0; i--; )
-		write_to(settings[i].path, "%s", huge->saved[i]);
+	if (huge)
+		change_back(huge->settings, NR_SETTINGS);
 	huge_tear_down(run);
 }
 

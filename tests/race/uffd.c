@@ -222,6 +222,12 @@ static bool copy_round(struct run *run)
 	return each_slot(run, copy, check_and_drop);
 }
 
+/* Zeroes take no room in swap space: some rounds have pages that do. */
+static bool written_early(const struct run *run)
+{
+	return run->round % 4 == 0;
+}
+
 static bool zeropage(struct run *run, char *addr)
 {
 	struct uffd *uffd = run->private;
@@ -236,7 +242,11 @@ static bool zeropage(struct run *run, char *addr)
 		if (!another_try(run, "UFFDIO_ZEROPAGE", &tries))
 			return false;
 	}
-	return is_there(run, addr) && check_fresh(run, addr);
+	if (!is_there(run, addr) || !check_fresh(run, addr))
+		return false;
+	if (written_early(run))
+		fill(run, addr, addr, run->round);
+	return true;
 }
 
 /* To write to it is a fault on a page that is there, and no business of userfaultfd. */
@@ -244,6 +254,8 @@ static bool write_check_and_drop(struct run *run, char *addr)
 {
 	if (!is_there(run, addr))
 		return false;
+	if (written_early(run))
+		return check_and_drop(run, addr);
 	if (run->round % 2)
 		return check_fresh(run, addr) && drop(run, addr, PAGE);
 	fill(run, addr, addr, run->round);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * side_by_side: two threads that reclaim at the same time flush the TLB for batches of tables, as
+ * one does alone, and not for each table. KTAP output; run as root, on two CPUs, with
+ * trace_event=tlb:tlb_flush on the kernel's command line (see WAKEUPS in tests/run).
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include "../../bench/procfs.h"
+#include "ktap.h"
+#include "tracefs.h"
+
+#define PAGE	4096UL
+#define TABLE	(2UL << 20)	/* what one PTE table maps */
+#define THREADS	2
+#define TABLES	8192L		/* of each thread: 16 batches */
+#define BATCH	512
+/* On each CPU; there are others, too, as when the scheduler switches to another mm. */
+#define ALONE	(8 * TABLES / BATCH)
+/* While one flushes, the other takes it for somebody who zaps, and flushes for its tables. */
+#define BOTH	(THREADS * TABLES / 2)
+
+static pthread_barrier_t together;
+
+static char *map_empty_tables(void)
+{
+	char *area = mmap(NULL, TABLES * TABLE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(area != MAP_FAILED, "mmap");
+	must(!madvise(area, TABLES * TABLE, MADV_NOHUGEPAGE), "MADV_NOHUGEPAGE");
+	for (long i = 0; i < TABLES; i++)
+		*(volatile char *)(area + i * TABLE) = 1;
+	for (long i = 0; i < TABLES; i++)
+		must(!madvise(area + i * TABLE, PAGE, MADV_DONTNEED), "MADV_DONTNEED");
+	return area;
+}
+
+static void *reclaim(void *area)
+{
+	pthread_barrier_wait(&together);
+	must(!madvise(area, TABLES * TABLE, MADV_RECLAIM_PT), "MADV_RECLAIM_PT");
+	pthread_barrier_wait(&together);
+	return NULL;
+}
+
+static void count(const struct trace_event *event, void *data)
+{
+	*(long *)data += !strcmp(event->name, "tlb_flush");
+}
+
+/* The flushes while THREADS threads give back an area each. */
+static long flushes(int threads)
+{
+	pthread_t thread[THREADS];
+	long flushed = 0;
+
+	pthread_barrier_init(&together, NULL, threads + 1);
+	for (int i = 0; i < threads; i++)
+		must(!pthread_create(&thread[i], NULL, reclaim, map_empty_tables()), "pthread_create");
+	trace_start();
+	pthread_barrier_wait(&together);
+	pthread_barrier_wait(&together);
+	trace_stop(count, &flushed);
+	for (int i = 0; i < threads; i++)
+		pthread_join(thread[i], NULL);
+	return flushed;
+}
+
+int main(void)
+{
+	long long freed;
+	long alone, both;
+
+	if (!reclaim_pt_supported())
+		errx(1, "this kernel has no MADV_RECLAIM_PT");
+	trace_write("tracing_on", "0");
+	trace_write("buffer_size_kb", "16384");
+	printf("TAP version 13\n1..3\n");
+	freed = procfs_vmstat("pt_reclaim_freed");
+	alone = flushes(1);
+	both = flushes(THREADS);
+	freed = procfs_vmstat("pt_reclaim_freed") - freed;
+	printf("# %lld tables freed; %ld flushes alone, %ld side by side\n", freed, alone, both);
+	result(freed >= (1 + THREADS) * TABLES, "all tables are freed");
+	result(alone >= TABLES / BATCH && alone <= ALONE,
+	       "one flushes for each batch, %ld times at most", ALONE);
+	result(both >= THREADS * TABLES / BATCH && both <= BOTH,
+	       "two flush for one table in two, %ld times at most", BOTH);
+	return !!failures;
+}

@@ -27,7 +27,7 @@
 #define USED		100L		/* of them */
 #define KB		4L		/* in a table */
 #define ROOT		"/sys/fs/cgroup"
-#define POLLS		1000		/* one every 10 ms */
+#define POLLS		30000		/* one every 10 ms: a deferrable work is behind them */
 #define CHARGE_NOISE	1200L		/* kB that each CPU keeps charged for the next page */
 #define NOISE		400L		/* kB of page tables that come and go elsewhere */
 

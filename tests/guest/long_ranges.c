@@ -344,18 +344,26 @@ static void run_on_first_cpu(void)
 		err(1, "sched_setaffinity");
 }
 
+/* It begins when it is told: it takes half a second, and to set the events takes grace periods. */
+struct wish {
+	atomic_int tid;
+	atomic_bool go;
+};
+
 /* With a real-time priority: whoever has the CPU shall leave it at once. */
 static void *want_cpu(void *data)
 {
-	atomic_int *tid = data;
+	struct wish *wish = data;
 
 	run_on_first_cpu();
 	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 }))
 		err(1, "sched_setscheduler");
-	*tid = gettid();
+	wish->tid = gettid();
+	while (!wish->go)
+		pause_for(1000000);
 	for (int i = 0; i < 4 * WAITS; i++)
 		pause_for(1000000 + rand() % 1000000);
-	*tid = 0;
+	wish->tid = 0;
 	return NULL;
 }
 
@@ -374,20 +382,21 @@ static void set_cpu_events(int pid, bool on)
 static void test_cpu(enum kind kind)
 {
 	struct wait wait = { .walker = gettid() };
-	atomic_int tid = -1;
+	struct wish wish = { .tid = -1 };
 	cpu_set_t before;
 	pthread_t other;
 
 	sched_getaffinity(0, sizeof(before), &before);
-	if (pthread_create(&other, NULL, want_cpu, &tid))
+	if (pthread_create(&other, NULL, want_cpu, &wish))
 		errx(1, "pthread_create");
-	while (tid < 0)
+	while (wish.tid < 0)
 		sched_yield();
-	wait.asker = tid;
+	wait.asker = wish.tid;
 	set_cpu_events(wait.asker, true);
 	run_on_first_cpu();
 	trace_start();
-	while (tid)
+	wish.go = true;
+	while (wish.tid)
 		advise(kind);
 	pthread_join(other, NULL);
 	trace_stop(take_cpu_event, &wait);
@@ -626,15 +635,21 @@ static uint64_t call_cost(char *start, size_t size)
 	return best;
 }
 
-/* A loop of two instructions, of which there are a million. */
+/* A loop of two instructions, of which there are a million. The best of a few, as above. */
 static bool clock_counts_instructions(void)
 {
-	uint64_t begin = now(), cost;
-	unsigned long count = 500000;
+	uint64_t best = UINT64_MAX, begin, cost;
 
-	__asm__ volatile("1: dec %0; jnz 1b" : "+r"(count));
-	cost = now() - begin;
-	return cost > 1000000 && cost < 1100000;
+	for (int i = 0; i < CALLS; i++) {
+		unsigned long count = 500000;
+
+		begin = now();
+		__asm__ volatile("1: dec %0; jnz 1b" : "+r"(count));
+		cost = now() - begin;
+		if (cost < best)
+			best = cost;
+	}
+	return best > 1000000 && best < 1100000;
 }
 
 #define SPAN		(55 * TIB)

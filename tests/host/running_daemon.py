@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import subprocess
+import time
 
 HANG = 100      # s
 
@@ -61,12 +62,24 @@ class Daemon:
     def make_pass(self):
         self.send(signal.SIGUSR1, "STATUS=")
 
+    def last_words(self):
+        """What it said. It may wait for room for a message; if it does not end at all it is killed, which its status tells."""
+        give_up = time.monotonic() + HANG
+        while True:
+            try:
+                return self.process.communicate(timeout=0.1)[1]
+            except subprocess.TimeoutExpired:
+                while select.select([self.socket], [], [], 0)[0]:
+                    self.socket.recv(4096)
+                if time.monotonic() > give_up:
+                    self.process.kill()
+
     def end(self):
         """(exit status, what it said)"""
         if not self.result:
             if self.process.poll() is None:
                 self.process.terminate()
-            said = self.process.communicate()[1]
+            said = self.last_words()
             self.result = (self.process.returncode, said)
             os.close(self.pidfd)
             self.socket.close()

@@ -283,7 +283,7 @@ class Loop(Case):
         daemon = self.start("[pass]\ninterval = 1s\n")
         daemon.wait_for("STATUS=")
         daemon.wait_for("STATUS=")
-        self.assertEqual(self.metric('passes_total{trigger="interval"}'), 2)
+        self.assertGreaterEqual(self.metric('passes_total{trigger="interval"}'), 2)      # the next one may be over, too
 
     def test_end(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -316,7 +316,7 @@ class Loop(Case):
         self.assertEqual(self.metric('config_reloads_total{result="good"}'), 1)
         daemon.wait_for("STATUS=")
         self.assertEqual(self.metric("processes_audited_total"), 1)
-        self.assertEqual(self.metric('passes_total{trigger="interval"}'), 1)
+        self.assertGreaterEqual(self.metric('passes_total{trigger="interval"}'), 1)
 
     def test_reload_of_a_file_that_is_wrong(self):
         """All stays as it was, until the file is right."""

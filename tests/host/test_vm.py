@@ -162,8 +162,11 @@ class Terminal(unittest.TestCase):
             self.read_until(ours, b"33 99")
             self.read_until(ours, b"# ")
             # Not ^C at the prompt: bash may look at it only when the next key comes.
-            os.write(ours, b"echo a$((1 + 1))b; cat\n")
+            os.write(ours, b"echo a$((1 + 1))b; cat -E\n")
             self.read_until(ours, b"a2b")
+            # cat has the terminal once it has answered. Before, ^C may come between the two and be the shell's alone.
+            os.write(ours, b"up\n")
+            self.read_until(ours, b"up$")
             os.write(ours, b"\x03")
             self.read_until(ours, b"# ")
             os.write(ours, b"exit 5\n")

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "../ptreclaim.h"
 #include "procs.h"
@@ -281,18 +282,18 @@ static void test_privileges(void)
 	child_end(&user);
 }
 
+#define ROUNDS	300	/* over a restless process */
+
+static atomic_int *rounds_left;		/* shared with it */
+
 /* Maps and unmaps without a pause, and looks after its own data. */
 static void restless(int number)
 {
 	static unsigned int seed;
 	static char *slot[64];
-	struct timespec now;
-	time_t end;
 
 	(void)number;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	end = now.tv_sec + 6;
-	while (now.tv_sec < end) {
+	while (*rounds_left > 0) {
 		size_t i = (size_t)rand_r(&seed) % 64;
 		size_t at = (size_t)rand_r(&seed) % 4 * TABLE_SIZE;
 
@@ -305,7 +306,6 @@ static void restless(int number)
 		slot[i][at] = 1;
 		madvise(slot[i] + at, 4096, MADV_DONTNEED);
 		slot[i][TABLE_SIZE] = (char)i;
-		clock_gettime(CLOCK_MONOTONIC, &now);
 	}
 }
 
@@ -317,13 +317,18 @@ static void *run_step(void *arg)
 
 static void test_restless(void)
 {
-	struct child c = child_start(restless);
 	struct ptreclaim_result r;
+	struct child c;
 	unsigned long long bytes = 0, holes = 0;
 	pthread_t thread;
 	bool good = true;
 	int rounds = 0;
 
+	rounds_left = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (rounds_left == MAP_FAILED)
+		TAP_BAIL("mmap");
+	*rounds_left = ROUNDS;
+	c = child_start(restless);
 	if (pthread_create(&thread, NULL, run_step, &c))
 		TAP_BAIL("pthread_create");
 	/* Until the child has done its step, it does not read the next command. */
@@ -333,8 +338,9 @@ static void test_restless(void)
 		bytes += r.bytes;
 		holes += r.ranges_skipped;
 		rounds++;
+		--*rounds_left;
 	}
-	ok(good && rounds > 10 && bytes, "a restless process, %d times: %llu ranges had holes",
+	ok(good && rounds >= ROUNDS && bytes, "a restless process, %d times: %llu ranges had holes",
 	   rounds, holes);
 	child_end(&c);
 }

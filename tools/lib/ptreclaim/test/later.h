@@ -152,7 +152,7 @@ static inline bool alone(bool (*test)(void))
 	if (!pid) {
 		bool good;
 
-		alarm(60);	/* a thread that is not woken would wait forever */
+		alarm(600);	/* a thread that is not woken would wait forever */
 		good = test() && !fake.odd;
 
 		if (fake.odd)

@@ -133,7 +133,7 @@ static bool failed_thread(void)
 	CPU_ZERO(&none);
 	pthread_attr_init(&attr);
 	pthread_attr_setaffinity_np(&attr, sizeof(none), &none);
-	return pthread_create(&thread, &attr, nothing, NULL) == EINVAL && count_threads() == 1;
+	return pthread_create(&thread, &attr, nothing, NULL) == EINVAL && threads_become(1);
 }
 
 static bool thread_with_threads(void)
@@ -147,7 +147,7 @@ static bool thread_with_threads(void)
 		return false;
 	madvise(p, 4096, MADV_DONTNEED);
 	sem_wait(&reclaimed);
-	return region_of(p) && elsewhere == 1 && count_threads() == 2;
+	return region_of(p) && elsewhere == 1 && threads_become(2);
 }
 
 static bool in_child(bool (*test)(void))
@@ -194,7 +194,7 @@ static bool inert(void)
 	madvise(p, 4096, MADV_DONTNEED);
 	malloc_trim(0);
 	return !pthread_create(&thread, NULL, nothing, NULL) && !pthread_join(thread, NULL) &&
-	       !questions && !reclaims && count_threads() == 1;
+	       !questions && !reclaims && threads_become(1);
 }
 
 static const struct {
@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 	int i;
 
 	if (argc == 3) {
-		alarm(60);
+		alarm(600);
 		sem_init(&reclaimed, 0, 0);
 		main_thread = gettid();
 		return !tests[atoi(argv[2])].test();

@@ -27,7 +27,6 @@ static struct {
 	int read_error;
 	const char *vmstat;
 	size_t step;		/* bytes that one read gives */
-	size_t pos;
 	int madvises;
 	int opens;
 	int closes;
@@ -35,12 +34,14 @@ static struct {
 	const char *env;
 } fake;
 
+static _Thread_local size_t read_pos;	/* of /proc/vmstat: each thread opens it for itself */
+
 char *__wrap_secure_getenv(const char *name);
 char *__wrap_getenv(const char *name);
 
 static long fake_read(char *buf, size_t size)
 {
-	size_t left = strlen(fake.vmstat + fake.pos);
+	size_t left = strlen(fake.vmstat + read_pos);
 
 	if (fake.read_error)
 		return refuse(fake.read_error);
@@ -48,8 +49,8 @@ static long fake_read(char *buf, size_t size)
 		size = fake.step;
 	if (size > left)
 		size = left;
-	memcpy(buf, fake.vmstat + fake.pos, size);
-	fake.pos += size;
+	memcpy(buf, fake.vmstat + read_pos, size);
+	read_pos += size;
 	return (long)size;
 }
 
@@ -62,7 +63,7 @@ static long handle_syscall(long nr, const long arg[6])
 	if (nr == SYS_openat && !strcmp((const char *)arg[1], "/proc/vmstat")) {
 		fake.opens++;
 		fake.others += !(arg[2] & O_CLOEXEC);
-		fake.pos = 0;
+		read_pos = 0;
 		return fake.open_error ? refuse(fake.open_error) : FAKE_FD;
 	}
 	if (nr == SYS_read && arg[0] == FAKE_FD)

@@ -3,6 +3,8 @@
 #define PTRECLAIM_TEST_THREADS_H
 
 #include <dirent.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Of this process; negative if that cannot be told. */
@@ -16,6 +18,17 @@ static int count_threads(void)
 	if (dir)
 		closedir(dir);
 	return n;
+}
+
+/*
+ * One that was joined stays listed until it is done with its exit. Waits for that: where there
+ * is one too many for ever, alarm() ends the test.
+ */
+static inline bool threads_become(int n)
+{
+	while (count_threads() != n)
+		sched_yield();
+	return true;
 }
 
 #endif

@@ -44,9 +44,13 @@ static void make_empty(char *map, size_t tables)
 {
 	size_t i;
 
-	for (i = 0; i < tables; i++)
-		if (i % KEEP && madvise(map + i * SPAN, 4096, MADV_DONTNEED))
+	for (i = 0; i < tables; i++) {
+		if (i % KEEP == 0)
+			continue;
+		map[i * SPAN] = 1;	/* where a table was reclaimed there is one again */
+		if (madvise(map + i * SPAN, 4096, MADV_DONTNEED))
 			err(1, "MADV_DONTNEED");
+	}
 }
 
 static bool holds(const char *map, size_t tables)

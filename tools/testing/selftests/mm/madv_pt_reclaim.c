@@ -50,6 +50,11 @@
 #endif
 
 #include "../kselftest_harness.h"
+
+/* For debug kernels in emulators: 30 s are not enough to tell a hang. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 300
+
 #include "vm_util.h"
 /* Kernels differ in where these helpers are, and in what they take. */
 #if __has_include("hugepage_settings.h")

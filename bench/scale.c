@@ -5,7 +5,9 @@
  * Prints "SERIES.SIZE INSTRUCTIONS" lines.
  *
  * It is the processor time of the caller, in which a nanosecond is one instruction: a call that
- * frees more tables than RCU may have waiting sleeps meanwhile, and that is no work.
+ * frees more tables than RCU may have waiting sleeps meanwhile, and that is no work. What RCU
+ * frees while a call runs is not the call's either, if the guest's RCU has threads for it
+ * (rcutree.use_softirq=0); how much that is, "cost" tells.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -479,7 +479,7 @@ static void pt_reclaim_end_of_batch(struct pt_reclaim *ptr)
 static void pt_reclaim_zapped_vma(struct pt_reclaim *ptr, struct vm_area_struct *vma,
 				  unsigned long addr, unsigned long end)
 {
-	while (addr < end) {
+	while (addr < end && !fatal_signal_pending(current)) {
 		addr = pt_reclaim_walk(ptr, vma, addr, end);
 		pt_reclaim_end_of_batch(ptr);
 	}
@@ -494,6 +494,8 @@ static void pt_reclaim_zapped_vmas(struct pt_reclaim *ptr, unsigned long addr,
 	for_each_vma_range(vmi, vma, end) {
 		unsigned long vma_end = min(end, ALIGN(vma->vm_end, PMD_SIZE));
 
+		if (fatal_signal_pending(current))
+			break;
 		/* The first table may be the last one of the VMA before: done. */
 		addr = max(addr, vma->vm_start & PMD_MASK);
 		if (pt_vma_eligible(vma))
@@ -518,7 +520,7 @@ static void pt_reclaim_zapped_vmas(struct pt_reclaim *ptr, unsigned long addr,
  * faulted in) is seen by pt_reclaim_table(), which decides as always.
  *
  * Context: mmap_lock is held, for read at least, and kept. The zap is over and
- * has flushed the TLB. May sleep.
+ * has flushed the TLB. May sleep. Ends early if a fatal signal is pending.
  */
 void pt_reclaim_zapped(struct mm_struct *mm, struct vm_area_struct *vma,
 		       unsigned long start, unsigned long end)

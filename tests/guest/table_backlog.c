@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * table_backlog [guest] [munmap|reclaim|dontneed] [COUNT [TASKS]]: page tables that
- * wait for an RCU grace period are memory in use. A task, or TASKS of them, whose
+ * table_backlog [guest [tables]] [munmap|reclaim|dontneed] [COUNT [TASKS]]: page tables
+ * that wait for an RCU grace period are memory in use. A task, or TASKS of them, whose
  * tables and pages take half of a small memcg, or of the whole guest, frees them
- * COUNT times, and must not be OOM-killed for what is on its way back.
+ * COUNT times, and must not be OOM-killed for what is on its way back. With "tables",
+ * that they have no pages, and take five eighths.
  * table_backlog lower [COUNT]: nor if the limit of the memcg is lowered meanwhile.
+ * table_backlog large [TABLES]: while a single munmap frees so many, which takes several grace
+ * periods, those before are on their way back.
  * KTAP output; run as root.
  */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +33,8 @@
 #define LEFT_SHARE	8		/* of the limit may be left when all has been freed */
 #define DEFAULT_COUNT	30
 #define MAX_TASKS	64
+#define LARGE		1000000L	/* tables that one munmap frees */
+#define LARGE_SHARE	2		/* of which so many may wait at a time */
 #define UNNOTICED_KB	3072L		/* of tables may wait, and their owner does not: limit / 16 */
 
 #define KSFT_SKIP	4
@@ -43,9 +49,9 @@ struct progress {
 
 static char group[128];
 static struct progress *all_progress, *progress;
-static bool whole_guest;
-static enum mode { MUNMAP, RECLAIM, DONTNEED, LOWER } mode;
-static const char * const modes[] = { "munmap", "reclaim", "dontneed", "lower" };
+static bool whole_guest, tables_only, alone;
+static enum mode { MUNMAP, RECLAIM, DONTNEED, LOWER, LARGE_MUNMAP } mode;
+static const char * const modes[] = { "munmap", "reclaim", "dontneed", "lower", "large" };
 static long limit, start;	/* kB */
 static size_t size;		/* that each task maps */
 
@@ -142,10 +148,15 @@ static char *map(void)
 	return base;
 }
 
+/* Reading maps the zero page. */
 static void touch(volatile char *base)
 {
-	for (size_t at = 0; at < size; at += TABLE)
-		base[at] = 1;
+	for (size_t at = 0; at < size; at += TABLE) {
+		if (tables_only)
+			(void)base[at];
+		else
+			base[at] = 1;
+	}
 }
 
 /* Of a memcg what it is charged for: its pagetables row may be late. */
@@ -176,6 +187,7 @@ static void free_tables(char *base)
 	switch (mode) {
 	case MUNMAP:
 	case LOWER:
+	case LARGE_MUNMAP:
 		need(!munmap(base, size));
 		break;
 	case RECLAIM:
@@ -197,6 +209,22 @@ static void lower_limit(void)
 	need(!write_group("memory.max", LIMIT));
 }
 
+/*
+ * Where it is now. What is freed on one CPU is told by that CPU's callbacks to be free; those of
+ * another one, from which it was moved meanwhile, may be late by a tick.
+ */
+static void stay_on_cpu(bool stay)
+{
+	static cpu_set_t all;
+	cpu_set_t one;
+
+	if (!CPU_COUNT(&all))
+		need(!sched_getaffinity(0, sizeof(all), &all));
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	need(!sched_setaffinity(0, sizeof(one), stay ? &one : &all));
+}
+
 static void child(long count)
 {
 	bool keep = mode == RECLAIM || mode == DONTNEED;
@@ -209,8 +237,12 @@ static void child(long count)
 			base = map();
 		touch(base);
 		note(&progress->most_used);
+		if (alone)
+			stay_on_cpu(true);
 		free_tables(base);
 		note(&progress->most_left);
+		if (alone)
+			stay_on_cpu(false);
 		if (mode == LOWER)
 			lower_limit();
 		progress->done++;
@@ -269,6 +301,8 @@ static void set_limit(int tasks)
 	}
 	if (mode == LOWER)
 		size = UNNOTICED_KB / PAGE_KB * TABLE;
+	else if (tables_only)
+		size = limit / 8 * 5 / PAGE_KB / tasks * TABLE;
 	else
 		size = limit / 2 / (2 * PAGE_KB) / tasks * TABLE;
 }
@@ -310,6 +344,43 @@ static void report(long count, int tasks, long good, long kills)
 		       read_group("memory.events", "oom"), kills);
 }
 
+static void unmap_large(void)
+{
+	char *base = map();
+
+	touch(base);
+	note(&progress->most_used);
+	free_tables(base);
+	_exit(0);
+}
+
+/* What is neither in use by the child nor free yet, looked at all the time. */
+static int test_large(long count)
+{
+	long tables, waiting, most = 0;
+	int status;
+	pid_t pid;
+
+	size = count * TABLE;
+	progress = all_progress;
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid)
+		unmap_large();
+	while (!waitpid(pid, &status, WNOHANG)) {
+		tables = procfs_kb(pid, "status", "VmPTE");
+		waiting = used_now() - tables;
+		if (tables >= 0 && waiting > most)
+			most = waiting;
+	}
+	test(!status && progress->most_used >= count * PAGE_KB, "all tables are there, and unmapped");
+	test(most <= count * PAGE_KB / LARGE_SHARE, "what waits for a grace period is bounded");
+	printf("# highest %ld kB, waiting at a time %ld kB\n", progress->most_used, most);
+	fflush(stdout);
+	return failed;
+}
+
 /* True, and the next argument, if this one is the word. */
 static bool take_word(char ***argument, const char *word)
 {
@@ -331,28 +402,34 @@ int main(int argc, char **argv)
 	int tasks;
 
 	whole_guest = take_word(&argument, "guest");
-	while (mode <= LOWER && !take_word(&argument, modes[mode]))
+	tables_only = whole_guest && take_word(&argument, "tables");
+	while (mode <= LARGE_MUNMAP && !take_word(&argument, modes[mode]))
 		mode++;
-	if (mode > LOWER)
+	if (mode > LARGE_MUNMAP)
 		mode = MUNMAP;
-	count = take_number(&argument, DEFAULT_COUNT);
+	if (mode == LARGE_MUNMAP)
+		whole_guest = tables_only = true;
+	count = take_number(&argument, mode == LARGE_MUNMAP ? LARGE : DEFAULT_COUNT);
 	tasks = take_number(&argument, 1);
 	if (*argument || count <= 0 || tasks <= 0 || tasks > MAX_TASKS ||
 	    (mode == LOWER && (whole_guest || tasks > 1)))
-		errx(2, "usage: table_backlog [guest] [munmap|reclaim|dontneed] [COUNT [TASKS]] | lower [COUNT]");
+		errx(2, "usage: table_backlog [guest [tables]] [munmap|reclaim|dontneed] [COUNT [TASKS]] | lower [COUNT] | large [TABLES]");
 
 	puts("TAP version 13");
 	if (geteuid())
 		skip("not root");
 	if (mode == RECLAIM && !reclaim_pt_supported())
 		skip("this kernel has no MADV_RECLAIM_PT");
+	alone = tasks == 1;
 	set_limit(tasks);
 	all_progress = mmap(NULL, MAX_TASKS * sizeof(*progress), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (all_progress == MAP_FAILED)
 		err(1, "mmap");
-	printf("1..%d\n", tasks == 1 ? 3 : 2);
+	printf("1..%d\n", mode == LARGE_MUNMAP ? 2 : tasks == 1 ? 3 : 2);
 	fflush(stdout);
+	if (mode == LARGE_MUNMAP)
+		return test_large(count);
 
 	kills = oom_kills();
 	good = run(count, tasks);

@@ -13,7 +13,8 @@ struct mm_struct;
  * mm_pt_reclaim - called when a range was searched for empty page tables
  *
  * @mm:		address space the range belongs to, not always the caller's
- * @start:	first address, as given by the caller but untagged
+ * @start:	first address, as given by the caller; untagged, unless a fatal
+ *		signal came before anything was done
  * @end:	first address behind the range
  * @scanned:	PTE tables looked at
  * @freed:	PTE tables freed, 4 KiB each

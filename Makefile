@@ -32,7 +32,7 @@ demo: setup
 test: setup
 	@tests/run
 
-test-all: setup
+test-all: setup-all
 	@tests/run --all
 	@tests/vmtests
 
@@ -84,6 +84,9 @@ clean:
 setup:
 	@vm/setup
 
+setup-all:
+	@vm/setup all
+
 setup-deb:
 	@vm/setup deb
 
@@ -91,4 +94,4 @@ setup-lint:
 	@vm/setup lint
 
 .PHONY: help demo test test-all soak lint lint-full bench readme-figures shell kernel series import tree export deb-kernel install \
-	clean setup setup-lint setup-deb
+	clean setup setup-all setup-lint setup-deb

@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from guests import REPO, Error
+from guests import REPO, Error, pairs
 
 # Memory is idle when nothing has changed for longer than jemalloc's decay and what the library waits.
 POLL_SECONDS, SAME_POLLS, MOST_POLLS = 0.5, 30, 400
@@ -31,6 +31,14 @@ def load_demo():
 
 
 demo = load_demo()
+
+
+def figures_of(program, *words):
+    """What a program of bench/ prints; it may fail by what it has found."""
+    status, output = demo.tool(f"bench/{program}", *words)
+    if not output:
+        raise Error(f"{program} {' '.join(map(str, words))} failed with status {status}")
+    return pairs(output.splitlines())
 
 
 def say(key, value):
@@ -84,10 +92,8 @@ class Server:
         return value
 
     def audit(self):
-        status, found = demo.tool("reclaim-pid", "--audit", self.pid)
-        if status:
-            raise Error(f"reclaim-pid --audit failed with status {status}")
-        return {key: int(found[key]) << 10 for key in ("vmpte", "empty_min", "empty_max")}
+        found = figures_of("reclaim-pid", "--audit", self.pid)
+        return {key: found[key] << 10 for key in ("vmpte", "empty_min", "empty_max")}
 
     def measure(self, function, *arguments):
         start = busy_ns()
@@ -166,10 +172,8 @@ def run_redis(folder, preload, seed, cycles=CYCLES):
         server.be_idle()
         server.report()
         redis.fill()
-        status, result = demo.tool("redis-check", redis.path, REDIS_KEYS, REDIS_BYTES)
-        if not result:
-            raise Error(f"redis-check failed with status {status}")
-        say("wrong", int(result["keys_wrong"]) + int(result["keys_missing"]))
+        result = figures_of("redis-check", redis.path, REDIS_KEYS, REDIS_BYTES)
+        say("wrong", result["keys_wrong"] + result["keys_missing"])
     finally:
         redis.stop()
         subprocess.run(["umount", "/dev/urandom"], check=True)
@@ -184,10 +188,8 @@ def run_memcached(folder, preload, _seed):
 
     def load(what, generation):
         nonlocal wrong
-        status, result = demo.tool("memcached-load", path, what, MEMCACHED_KEYS, MEMCACHED_BYTES, generation)
-        if not result:
-            raise Error(f"memcached-load {what} failed with status {status}")
-        wrong += int(result["wrong"]) + int(result["missing"])
+        result = figures_of("memcached-load", path, what, MEMCACHED_KEYS, MEMCACHED_BYTES, generation)
+        wrong += result["wrong"] + result["missing"]
 
     try:
         server = Server(process.pid)

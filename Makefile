@@ -23,27 +23,27 @@ help:
 	@echo 'make install PREFIX=/usr DESTDIR=  library, ptreclaim(8) and manual pages'
 	@echo 'make clean     remove build/ (the cache of kernels and objects stays)'
 	@echo
-	@echo 'FLAVOUR=release, debug or baseline (without the patches), and KERNEL=version go with shell and kernel,'
-	@echo 'KERNEL=version with series, deb-kernel, tree and export, too.'
+	@echo 'KERNEL=version goes with all that is about a kernel, FLAVOUR=release, debug or baseline (without the patches) with'
+	@echo 'shell and kernel. test-all tests every version, bench measures all.'
 
 demo: setup
-	@bench/demo
+	@bench/demo $(KERNEL_OPTION)
 
 test: setup
-	@tests/run
+	@tests/run $(KERNEL_OPTION)
 
 test-all: setup-all
-	@tests/run --all
-	@tests/vmtests
+	@tests/run --all $(KERNEL_OPTION)
+	@tests/vmtests $(KERNEL_OPTION)
 
 soak: setup
-	@tests/run --soak $(if $(MINUTES),$(MINUTES),$(error how long? make soak MINUTES=60))
+	@tests/run $(KERNEL_OPTION) --soak $(if $(MINUTES),$(MINUTES),$(error how long? make soak MINUTES=60))
 
 lint: setup-lint
-	@tests/lint
+	@tests/lint $(KERNEL_OPTION)
 
 lint-full: setup-lint
-	@tests/lint --full
+	@tests/lint $(KERNEL_OPTION) --full
 
 bench: setup
 	@bench/compare

@@ -11,23 +11,19 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import test_ptreclaim
+from proctree import TABLE
 from running_daemon import Daemon, parse_metrics
-from proctree import TABLE, Tree
 from test_ptreclaim import DENIED, FAILED, NO_ADVICE, SOURCE, USAGE, build
 
 INTERRUPTED = 5
 
 
-class Case(unittest.TestCase):
-    sanitizers = ""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.program = build(cls.sanitizers)
+class Case(test_ptreclaim.Case):
+    """The same with the daemon, and a configuration in a folder of its own."""
 
     def setUp(self):
-        self.tree = Tree()
-        self.addCleanup(self.tree.remove)
+        super().setUp()
         folder = tempfile.TemporaryDirectory(prefix="ptreclaim-daemon-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
@@ -39,10 +35,8 @@ class Case(unittest.TestCase):
         self.file.write_text(f"[metrics]\nfile = {self.metrics_file}\n{text}")
 
     def run_daemon(self, *words, status=0, env=None):
-        run = subprocess.run([self.program, "daemon", *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True, check=False, env={"LC_ALL": "C.UTF-8", **(env or {})})
-        self.assertEqual(run.returncode, status, (words, run.stdout, run.stderr))
-        return run.stdout, run.stderr
+        said, errors = self.run_program("daemon", *words, status=status, env=env)
+        return said.decode(), errors
 
     def once(self, config=""):
         """What one pass says, without the figures of time."""

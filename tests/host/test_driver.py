@@ -5,6 +5,7 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import io
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -73,6 +74,31 @@ class Judgement(unittest.TestCase):
     def test_status_only(self):
         self.assertEqual(self.judge("hello\n", 0, judge=driver.Status)[0], (1, 0, 0))
         self.assertEqual(self.judge("hello\n", 3, judge=driver.Status)[0], (0, 1, 0))
+
+
+class Choice(unittest.TestCase):
+    @staticmethod
+    def names(*arguments):
+        return [driver.case_name(*pair) for pair in driver.choose(*arguments)]
+
+    def test_the_first_kernel_unless_all_are_asked_for(self):
+        names = self.names([], False, None)
+        self.assertFalse([name for name in names if re.match(r"\d", name)])
+        every = self.names([], True, None)
+        self.assertLess(set(names), set(every))
+        self.assertEqual(len(every), len(set(every)))
+        for kernel in list(driver.KERNELS)[1:]:
+            self.assertIn(f"{kernel}/selftest/madv_pt_reclaim/debug", every)
+            self.assertTrue(all(name.startswith(f"{kernel}/") for name in self.names([], True, kernel)))
+
+    def test_a_name_finds_deep_ones(self):
+        deep = next(case.name for case in driver.CASES if case.deep)
+        self.assertNotIn(deep, self.names([], False, None))
+        self.assertIn(deep, self.names([deep], False, None))
+
+    def test_a_case_of_one_kernel(self):
+        self.assertTrue(self.names(["race/dontneed"], True, "6.12"))
+        self.assertFalse(self.names(["race/dontneed"], True, "7.3"))
 
 
 class Total(unittest.TestCase):

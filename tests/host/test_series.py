@@ -80,6 +80,20 @@ class Sandbox(unittest.TestCase):
             self.assertIn(part, str(caught.exception))
 
 
+class Unfinished(unittest.TestCase):
+    def test_who_leaves_the_mark(self):
+        for error, left in ((None, False), (kernel.Error("make failed"), False),
+                            (KeyboardInterrupt(), True), (SystemExit(143), True)):
+            with self.subTest(error), tempfile.TemporaryDirectory() as objects:
+                try:
+                    with kernel.Unfinished(Path(objects)):
+                        if error:
+                            raise error
+                except BaseException as caught:
+                    self.assertIs(caught, error)
+                self.assertEqual((Path(objects) / "unfinished").exists(), left)
+
+
 class Sync(Sandbox):
     def test_patch_is_applied_and_pristine_stays(self):
         self.assertEqual(self.sync(), "")

@@ -533,7 +533,5 @@ class ArgumentsWithSanitizers(Arguments):
     sanitizers = "address,undefined"
 
 
-del Case
-
 if __name__ == "__main__":
     unittest.main()

@@ -402,7 +402,5 @@ class Parts(unittest.TestCase):
         self.check(f"OUT={out}", f"LIBOUT={out.parent}/lib-address-undefined", "SANITIZE=address,undefined")
 
 
-del Case
-
 if __name__ == "__main__":
     unittest.main()

@@ -2,10 +2,15 @@
 """Copies of this checkout with another series, to build kernels of and to run guests with."""
 
 import shutil
+import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-KERNEL = "6.12"
+
+sys.path.insert(0, str(REPO / "vm"))
+from kernel import KERNELS
+
+KERNEL = next(iter(KERNELS))
 PARTS = ("vm", "patches", "mm", "include", "Documentation", "tools")
 
 

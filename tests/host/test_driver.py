@@ -11,7 +11,9 @@ import unittest
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-loader = importlib.machinery.SourceFileLoader("tests_run", str(Path(__file__).resolve().parents[1] / "run"))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))      # for what tests/run imports
+loader = importlib.machinery.SourceFileLoader("tests_run", str(TESTS / "run"))
 driver = importlib.util.module_from_spec(importlib.util.spec_from_loader("tests_run", loader))
 sys.modules["tests_run"] = driver
 loader.exec_module(driver)

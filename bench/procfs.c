@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,8 @@
 #include <unistd.h>
 
 #include "procfs.h"
+
+#define TABLE	(2UL << 20)	/* what a page table maps */
 
 static char text[64 * 1024];
 
@@ -78,4 +82,23 @@ bool reclaim_pt_supported(void)
 {
 	return !madvise(NULL, 0, MADV_RECLAIM_PT) &&
 	       procfs_vmstat("pt_reclaim_freed") >= 0;
+}
+
+bool dontneed_frees_shared_table(void)
+{
+	char *area = mmap(NULL, 2 * TABLE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *table = area + (-(uintptr_t)area & (TABLE - 1));
+	long long with, without;
+
+	if (area == MAP_FAILED || madvise(area, 2 * TABLE, MADV_NOHUGEPAGE) ||
+	    mprotect(table, TABLE / 2, PROT_READ))
+		err(1, "two mappings of a page table");
+	table[TABLE / 2] = 1;
+	with = procfs_kb(getpid(), "status", "VmPTE");
+	if (madvise(table, TABLE, MADV_DONTNEED))
+		err(1, "MADV_DONTNEED");
+	without = procfs_kb(getpid(), "status", "VmPTE");
+	munmap(area, 2 * TABLE);
+	return without < with;
 }

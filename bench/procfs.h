@@ -23,4 +23,10 @@ long long procfs_vmstat(const char *name);
 /* Asks the advice and the vmstat row: the number alone might mean something else elsewhere. */
 bool reclaim_pt_supported(void);
 
+/*
+ * Does MADV_DONTNEED free a table of two mappings that it covers, as the series for 6.12 has it?
+ * Linux frees what it covers within one mapping, from 6.14 on.
+ */
+bool dontneed_frees_shared_table(void);
+
 #endif

@@ -110,10 +110,10 @@ static struct range odd_range(void)
 		r.start = rnd(16) * PAGE;
 		break;
 	case 7:
-		r.start = TASK_END + (rnd(3) - 1 ? PAGE : 0);
+		r.start = task_end + (rnd(3) - 1 ? PAGE : 0);
 		break;
 	case 8:
-		r.len = TASK_END - r.start + (rnd(3) - 1) * PAGE;
+		r.len = task_end - r.start + (rnd(3) - 1) * PAGE;
 		break;
 	default:
 		r.len = 1UL << (30 + rnd(33));
@@ -256,7 +256,7 @@ void call(void)
 {
 	unsigned int dice = rnd(100);
 
-	if (dice < 56)
+	if (dice < 56 || (dice < 66 && !dontneed_is_ours))
 		call_one(false);
 	else if (dice < 66)
 		call_dontneed();

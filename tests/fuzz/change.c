@@ -432,17 +432,24 @@ static void change_write(void)
 			write_some(page);
 }
 
+/* In one call, or in calls that end in the middle of what a table maps. */
 static void change_dontneed(void)
 {
 	bool locked = chance(10);
-	unsigned int first, n;
+	unsigned int first, left, n;
 
-	if (!pick_run(locked ? KIND(LOCKED) : OF_PAGES | OF_WP, 4 * SLOT_PAGES, &first, &n))
+	if (!pick_run(locked ? KIND(LOCKED) : OF_PAGES | OF_WP, 4 * SLOT_PAGES, &first, &left))
 		return;
-	note("dontneed %u+%u", first, n);
-	need(!advise(address(first), n * PAGE, locked ? MADV_DONTNEED_LOCKED : MADV_DONTNEED),
-	     "MADV_DONTNEED");
-	need(!model_dontneed(address(first), n * PAGE, locked), "MADV_DONTNEED of the model");
+	for (; left; left -= n, first += n) {
+		n = left;
+		if (!dontneed_is_ours)
+			n = min(n, SLOT_PAGES - (first + SLOT_PAGES / 2) % SLOT_PAGES);
+		note("dontneed %u+%u", first, n);
+		need(!advise(address(first), n * PAGE,
+			     locked ? MADV_DONTNEED_LOCKED : MADV_DONTNEED), "MADV_DONTNEED");
+		need(!model_dontneed(address(first), n * PAGE, locked),
+		     "MADV_DONTNEED of the model");
+	}
 }
 
 static void change_free(void)

@@ -86,6 +86,8 @@ const char *const met_names[METS] = {
 enum wrong wrong;
 unsigned long met[METS];
 struct page pages[PAGES];
+bool dontneed_is_ours;
+uintptr_t task_end;
 unsigned long model_freed, model_looked_min, model_looked_max, model_wide;
 
 static struct slot {
@@ -814,7 +816,7 @@ long model_dontneed(uintptr_t start, size_t len, bool locked)
 	unsigned long freed = model_freed;
 	bool to_the_end = discard_pages(&d);
 
-	if (d.met_table)
+	if (d.met_table && dontneed_is_ours)
 		free_discarded(&d, limit_of(&d, to_the_end));
 	if (to_the_end && first_hole(d.start, d.end) == d.end)
 		return 0;
@@ -825,7 +827,7 @@ long model_dontneed(uintptr_t start, size_t len, bool locked)
 
 static bool is_user(uintptr_t start, size_t len)
 {
-	return start + len >= start && start + len <= TASK_END;
+	return start + len >= start && start + len <= task_end;
 }
 
 static size_t min_size(size_t a, size_t b)

@@ -17,7 +17,6 @@
 #define GIB		(1UL << 30)	/* what a PMD table maps */
 #define PUD_SPAN	(512 * GIB)	/* what a PUD table maps */
 #define SLOT_PAGES	512
-#define TASK_END	0x7ffffffff000UL
 
 /*
  * The arena: two regions in which pages come and go, one across a multiple of
@@ -102,7 +101,7 @@ enum wrong {
 	NO_CUT,
 	FAILED_COUNTS,
 	LAST_ENTRY_UNSEEN,
-	DONTNEED_FREES_NONE,
+	DONTNEED_FREES_NONE,	/* the first about MADV_DONTNEED */
 	DONTNEED_OUTWARD,	/* frees a table covered in part, too */
 	DONTNEED_ONE_MAPPING,	/* a table of several mappings stays */
 	DONTNEED_STOPS_AT_HOLE,	/* tables behind it stay */
@@ -136,7 +135,7 @@ enum met {
 	URING_FREED,
 	MET_EINVAL,
 	MET_EFAULT,
-	DONTNEED_FREED,
+	DONTNEED_FREED,		/* the first about MADV_DONTNEED */
 	DONTNEED_FREED_EMPTY,	/* and had found nothing in it */
 	DONTNEED_FREED_SHARED,
 	DONTNEED_FREED_LOCKED,	/* of locked memory, by MADV_DONTNEED_LOCKED */
@@ -160,6 +159,7 @@ enum met {
 extern const char *const met_names[METS];
 extern unsigned long met[METS];
 
+extern uintptr_t task_end;	/* there is no mapping from there on */
 extern struct page pages[PAGES];
 
 /* Tables, all calls together: freed, those that had to be and that may have been looked at. */
@@ -204,6 +204,11 @@ void model_wp(unsigned int first, unsigned int n, bool protect);
 void model_collapse(unsigned int slot);
 
 long model_madvise(uintptr_t start, size_t len);
+/*
+ * MADV_DONTNEED frees tables as the series for 6.12 has it. What later kernels do by themselves is
+ * not modelled: there it has to be used so that no call covers a table whole, and frees none.
+ */
+extern bool dontneed_is_ours;
 /* MADV_DONTNEED, or if @locked MADV_DONTNEED_LOCKED, of what is in or between the regions. */
 long model_dontneed(uintptr_t start, size_t len, bool locked);
 long model_process_madvise(const struct iovec *iov, size_t n, unsigned int flags);

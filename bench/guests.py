@@ -9,6 +9,11 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 
+sys.path.insert(0, str(REPO / "vm"))
+from kernel import KERNELS
+
+KERNEL = next(iter(KERNELS))
+
 
 class Error(Exception):
     pass

@@ -194,6 +194,22 @@ static bool ksm_round(struct run *run)
 
 #define SCATTERED	(8UL << 20)
 
+/* Few pages that a CPU keeps for itself: with one CPU these would be all the gaps. */
+static const struct setting compact_settings[] = {
+	{ .path = "/proc/sys/vm/percpu_pagelist_high_fraction", .value = "1000000" },
+};
+
+static bool compact_set_up(struct run *run)
+{
+	run->private = change_settings(run, compact_settings, 1);
+	return run->private;
+}
+
+static void compact_tear_down(struct run *run)
+{
+	change_back(run->private, 1);
+}
+
 /* Memory with a gap behind each page, or there is nothing to compact. */
 static char *scatter(void)
 {
@@ -468,7 +484,8 @@ const struct actor reclaim_actors[] = {
 	{
 		.name = "compact",
 		.does = "compacts memory",
-		.memory = ON_ALL, .rounds = 2, .round = compact_round,
+		.memory = ON_ALL, .rounds = 2,
+		.set_up = compact_set_up, .round = compact_round, .tear_down = compact_tear_down,
 	},
 	{
 		.name = "move-pages",

@@ -287,7 +287,7 @@ static unsigned long pt_reclaim_walk(struct pt_reclaim *ptr,
 				     unsigned long addr, unsigned long end)
 {
 	while (addr < end && ptr->budget > 0) {
-		unsigned long pgd_next, p4d_next, next;
+		unsigned long pgd_next, p4d_next, next, slots;
 		pgd_t *pgd;
 		p4d_t *p4d;
 		pud_t *pud, pudval;
@@ -316,8 +316,10 @@ static unsigned long pt_reclaim_walk(struct pt_reclaim *ptr,
 			continue;
 		}
 
-		next = addr + min(next - addr, ptr->budget * PMD_SIZE + PMD_SIZE);
-		ptr->budget -= ((next - addr) >> PMD_SHIFT) - 1;
+		/* Counted in slots: their size need not fit into 32 bits. */
+		slots = min((next - addr) >> PMD_SHIFT, ptr->budget + 1UL);
+		next = addr + (slots << PMD_SHIFT);
+		ptr->budget -= slots - 1;
 		rcu_read_lock();
 		for (pmd = pmd_offset(pud, addr); addr < next;
 		     pmd++, addr += PMD_SIZE) {

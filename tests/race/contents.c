@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What pages hold, what the kernel says of them, and its settings. */
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -176,8 +177,11 @@ bool in_swap(const struct run *run, const char *addr, size_t nr)
 	uint64_t counts[5] = { }, entries[SLOT_PAGES];
 	bool found = false;
 
-	if (run->memory == SHMEM)
-		return !syscall(SYS_cachestat, run->fd, &range, counts, 0) && counts[3];
+	if (run->memory == SHMEM) {
+		if (syscall(SYS_cachestat, run->fd, &range, counts, 0))
+			err(1, "cachestat");
+		return counts[3];
+	}
 	if (!pagemap_entries(addr, entries, nr))
 		return false;
 	/* The last types of the 32 are migration and the like. */

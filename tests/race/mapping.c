@@ -2,6 +2,7 @@
 /* Owners that change what is mapped: protection, holes, places, the file's size. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -259,12 +260,25 @@ static bool move_there_and_back(struct run *run, const struct piece *piece, char
 	return true;
 }
 
+/*
+ * mremap() takes one mapping. That which was elsewhere while another thread set a policy for the
+ * area has come back without it.
+ */
+static bool unify(struct run *run, const struct piece *piece)
+{
+	if (!syscall(SYS_mbind, piece->start, piece->length, MPOL_DEFAULT, NULL, 0, 0))
+		return true;
+	return fail(run, "mbind:");
+}
+
 static bool mremap_round(struct run *run)
 {
 	struct piece piece = piece_of(run);
 	int flags = run->round / SLOTS % 2 ? MREMAP_DONTUNMAP : 0;
 	char *to = run->private;
 
+	if (!unify(run, &piece))
+		return false;
 	to += (piece.start - run->area) % SLOT;
 	/* Entry by entry, into two tables. At the same place in both, whole tables move. */
 	if (run->round % 3 == 1)

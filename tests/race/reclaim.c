@@ -2,6 +2,7 @@
 /* The kernel moves, merges, swaps out or loses pages: reverse mappings lead to tables. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,11 +28,6 @@
 #define KSM		"/sys/kernel/mm/ksm/"
 #define BALANCING	"/sys/kernel/debug/sched/numa_balancing/"
 #define UNPOISON	"/sys/kernel/debug/hwpoison/unpoison-pfn"
-
-/* From linux/mempolicy.h, whose place is taken by libnuma's headers elsewhere. */
-#define MPOL_DEFAULT	0
-#define MPOL_PREFERRED	1
-#define MPOL_MF_MOVE	2
 
 /* ---- pageout-all ---- */
 

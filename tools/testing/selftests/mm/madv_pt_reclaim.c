@@ -341,8 +341,9 @@ static bool zap_frees_tables(void)
 	long had = freed();
 	bool gone;
 
-	if (area == MAP_FAILED || madvise(area, 2 * span, MADV_NOHUGEPAGE))
+	if (area == MAP_FAILED)
 		return false;
+	madvise(area, 2 * span, MADV_NOHUGEPAGE);	/* EINVAL if there is no THP */
 	*start = 1;
 	note_tables();
 	gone = !madvise(start, span, MADV_DONTNEED) && tables_gone() == 1;
@@ -2243,7 +2244,7 @@ TEST_F(advice, goes_on_behind_absent_upper_levels)
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, start);
 	at = start + 1100 * GIB;
-	ASSERT_EQ(0, madvise(at, page, MADV_NOHUGEPAGE));
+	madvise(at, page, MADV_NOHUGEPAGE);
 	ASSERT_TRUE(fill_and_zap(at));
 	note_tables();
 

@@ -10,9 +10,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parent.parent
 
 sys.path.insert(0, str(REPO / "vm"))
-from kernel import KERNELS
-
-KERNEL = next(iter(KERNELS))
+from kernel import KERNEL, KERNELS
 
 
 class Error(Exception):

@@ -8,9 +8,8 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 
 sys.path.insert(0, str(REPO / "vm"))
-from kernel import KERNELS
+from kernel import KERNEL, KERNELS
 
-KERNEL = next(iter(KERNELS))
 PARTS = ("vm", "patches", "mm", "include", "Documentation", "tools")
 
 

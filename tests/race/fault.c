@@ -20,6 +20,7 @@ static bool touch_round(struct run *run)
 {
 	unsigned long old = run->round - KEPT;
 
+	let_fail(true);
 	for (unsigned int i = 0; i < TOUCHED; i++) {
 		char *addr = touched(run, run->round, i);
 
@@ -35,6 +36,7 @@ static bool touch_round(struct run *run)
 	}
 	if (run->round >= KEPT && !drop(run, window_page(run, old % SLOTS, 0), run->pages * PAGE))
 		return false;
+	let_fail(false);
 	hit(run);
 	return true;
 }

@@ -217,7 +217,15 @@ static bool check_populated(struct run *run, const char *addr, int advice)
 
 static bool populate(struct run *run, char *addr, int advice)
 {
-	if (madvise(addr, POPULATED * PAGE, advice))
+	int error;
+
+	do {
+		let_fail(true);
+		error = madvise(addr, POPULATED * PAGE, advice) ? errno : 0;
+		let_fail(false);
+		errno = error;
+	} while (error && out_of_memory() && !stopping(run));
+	if (error)
 		return fail(run, "MADV_POPULATE_%s:",
 			    advice == MADV_POPULATE_READ ? "READ" : "WRITE");
 	return check_populated(run, addr, advice);
@@ -318,7 +326,7 @@ const struct actor madvise_actors[] = {
 	{
 		.name = "populate",
 		.does = "MADV_POPULATE_READ and MADV_POPULATE_WRITE where no table is",
-		.memory = ON_ALL, .owner = true, .rounds = 50,
+		.memory = ON_ALL, .owner = true, .scarce = true, .rounds = 50,
 		.set_up = populate_set_up, .round = populate_round, .tear_down = free_private,
 	},
 	{

@@ -33,10 +33,30 @@ static bool reap(struct run *run, pid_t pid, int expected)
 
 /* ---- fork: the child has a copy of every table, and frees it when it exits ---- */
 
+/* The kernel frees the tables that it has copied. */
+static bool fork_that_may_fail(struct run *run)
+{
+	pid_t pid;
+
+	let_fail(true);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	if (pid < 0 && out_of_memory())
+		hit(run);
+	else if (pid < 0)
+		fail(run, "fork:");
+	let_fail(false);
+	return pid < 0 ? !run->why[0] : reap(run, pid, 0);
+}
+
 static bool fork_round(struct run *run)
 {
-	pid_t pid = start_child(run, NULL);
+	pid_t pid;
 
+	if (scarce)
+		return fork_that_may_fail(run);
+	pid = start_child(run, NULL);
 	if (pid < 0 || !reap(run, pid, 0))
 		return false;
 	hit(run);
@@ -103,7 +123,7 @@ static void write_copies(struct run *run)
 	for (unsigned int i = 0; i < nr; i++)
 		if (memcmp(written[i], pattern, PAGE))
 			_exit(2);
-	if (only_dontneed)
+	if (without_advice)
 		nr = free_by_dontneed(run, written, nr);
 	else
 		nr = free_by_advice(run, written, nr);
@@ -156,51 +176,19 @@ static void fork_write_tear_down(struct run *run)
 	free(run->private);
 }
 
-/* ---- exec ---- */
-
-static char *const exec_arguments[] = { "true", NULL };
-static char *const exec_environment[] = { NULL };
-
-static void execute(struct run *run)
-{
-	(void)run;
-	execve("/bin/true", exec_arguments, exec_environment);
-	_exit(127);
-}
-
-/* The child uses our memory until execve() has made its own. */
-static pid_t start_vfork_child(void)
-{
-	pid_t pid = vfork();
-
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execve("/bin/true", exec_arguments, exec_environment);
-		_exit(127);
-	}
-	return pid;
-}
-
-static bool exec_round(struct run *run)
-{
-	pid_t pid = run->round % 2 ? start_child(run, execute) : start_vfork_child();
-
-	if (pid < 0)
-		return fail(run, "fork:");
-	if (!reap(run, pid, 0))
-		return false;
-	hit(run);
-	return true;
-}
-
 /* ---- what this process and a child share whose tables it reclaims ---- */
 
 struct target {
 	struct run own;		/* the run as the child sees it: its memory is the area */
+	pid_t pid;
 	atomic_bool go;		/* the child may begin */
 	atomic_ulong calls;	/* of the advice on the child that were done */
+	unsigned long tables;	/* kB of the child's page tables when it last looked */
+	atomic_ulong freed;	/* how often they had become fewer */
 	char cgroup[128];	/* for oom: the child's */
 	unsigned long kills;
+	bool is_killed;		/* for exit-target: the child does not end by itself */
+	bool ended, released;	/* what happened to one whose tables were freed */
 	int fd;
 };
 
@@ -233,11 +221,26 @@ static void free_target(struct run *run)
 	munmap(target, sizeof(*target));
 }
 
-/* Until the child has begun to die; false if the kernel said anything else. */
-static bool reclaim_of(struct run *run, pid_t pid, size_t size)
+static pid_t start_target(struct run *run, void (*live)(struct run *run))
 {
 	struct target *target = run->private;
-	struct iovec memory = { target->own.area, size };
+
+	atomic_store(&target->go, false);
+	atomic_store(&target->calls, 0);
+	atomic_store(&target->freed, 0);
+	target->tables = 0;
+	target->pid = start_child(run, live);
+	return target->pid;
+}
+
+/*
+ * Until the child has begun to die; false if the kernel said anything else. Where it has
+ * unmapped a part, or does not map it yet, ENOMEM is the answer.
+ */
+static bool reclaim_of(struct run *run, pid_t pid, char *start, size_t size, bool holes)
+{
+	struct target *target = run->private;
+	struct iovec memory = { start, size };
 	int pidfd = syscall(SYS_pidfd_open, pid, 0);
 	ssize_t done = -1;
 
@@ -245,7 +248,7 @@ static bool reclaim_of(struct run *run, pid_t pid, size_t size)
 		return fail(run, "pidfd_open:");
 	for (;;) {
 		done = syscall(SYS_process_madvise, pidfd, &memory, 1, MADV_RECLAIM_PT, 0);
-		if (done != (ssize_t)size)
+		if (done != (ssize_t)size && !(done < 0 && errno == ENOMEM && holes))
 			break;
 		atomic_fetch_add(&target->calls, 1);
 	}
@@ -262,7 +265,136 @@ static void wait_for_calls(struct target *target)
 		sched_yield();
 }
 
-/* ---- exit-target ---- */
+/* In two calls, neither of which covers the table: so it is the advice that frees it. */
+static bool empty_slot(char *slot)
+{
+	return !madvise(slot, SLOT / 2, MADV_DONTNEED) &&
+	       !madvise(slot + SLOT / 2, SLOT / 2, MADV_DONTNEED);
+}
+
+#define LOOKS	200
+
+/* The child gives those who reclaim some time to free a table of its own, and notes that. */
+static void look_for_freed(struct target *target, unsigned long before)
+{
+	for (unsigned int i = 0; i < LOOKS; i++) {
+		target->tables = read_row("/proc/self/status", "VmPTE");
+		if (target->tables < before) {
+			atomic_fetch_add(&target->freed, 1);
+			break;
+		}
+		sched_yield();
+	}
+}
+
+static unsigned long own_tables(void)
+{
+	return read_row("/proc/self/status", "VmPTE");
+}
+
+/* ---- exec: tables of the old and of the new program are reclaimed ---- */
+
+#define EXEC_TOUCHED	5	/* pages of a slot */
+#define KEPT_TABLE	9	/* status of a new program none of whose tables was freed */
+
+static char *const exec_true[] = { "true", NULL };
+static char *const exec_self[] = { "race", "--after-exec", NULL };
+static char *const exec_environment[] = { NULL };
+
+/* The new program: it uses the same addresses. */
+int live_after_exec(void)
+{
+	static struct target target;
+	struct run *run = &target.own;
+	char *area = mmap(AREA_START, AREA, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (area == MAP_FAILED)
+		return 1;
+	run->area = area;
+	run->pages = SLOT_PAGES;
+	for (unsigned int slot = 0; slot < SLOTS; slot++) {
+		unsigned long before;
+
+		for (unsigned int i = 0; i < EXEC_TOUCHED; i++) {
+			char *addr = window_page(run, slot, i * 101);
+
+			if (!check_fresh(run, addr))
+				return 2;
+			fill(run, addr, addr, slot);
+		}
+		for (unsigned int i = 0; i < EXEC_TOUCHED; i++) {
+			char *addr = window_page(run, slot, i * 101);
+
+			if (!check(run, addr, addr, slot))
+				return 3;
+		}
+		before = own_tables();
+		if (!empty_slot(area + slot * SLOT))
+			return 4;
+		look_for_freed(&target, before);
+	}
+	return atomic_load(&target.freed) ? 0 : KEPT_TABLE;
+}
+
+/* Leaves empty tables of its copy behind. */
+static void execute(struct run *run)
+{
+	if (!without_advice)
+		wait_for_calls(run->private);
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		if (!empty_slot(run->area + slot * SLOT) && errno != ENOMEM && errno != EINVAL)
+			_exit(126);
+	if (without_advice)
+		execve("/bin/true", exec_true, exec_environment);
+	else
+		execve("/proc/self/exe", exec_self, exec_environment);
+	_exit(127);
+}
+
+/* The child uses our memory until execve() has made its own. */
+static pid_t start_vfork_child(void)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execve("/bin/true", exec_true, exec_environment);
+		_exit(127);
+	}
+	return pid;
+}
+
+static bool exec_round(struct run *run)
+{
+	bool done = true;
+	int status;
+	pid_t pid;
+
+	pid = run->round % 2 ? start_vfork_child() : start_target(run, execute);
+	if (pid < 0)
+		return fail(run, "fork:");
+	if (run->round % 2)
+		return reap(run, pid, 0);
+	if (!without_advice)
+		done = reclaim_of(run, pid, run->area, AREA, true);
+	if (!done)
+		kill(pid, SIGKILL);
+	if (waitpid(pid, &status, 0) != pid)
+		return fail(run, "waitpid:");
+	if (!status)
+		hit(run);
+	else if (done && (!WIFEXITED(status) || WEXITSTATUS(status) != KEPT_TABLE))
+		return fail(run, "a child that executed a program ended with status %#x", status);
+	return done;
+}
+
+static bool exec_set_up(struct run *run)
+{
+	return new_target(run, SLOT);
+}
+
+/* ---- exit-target: it ends by itself, or is killed and has its memory taken away ---- */
 
 static void live_shortly(struct run *run)
 {
@@ -271,8 +403,9 @@ static void live_shortly(struct run *run)
 	unsigned int rounds = run->round % 8 * 3;
 
 	wait_for_calls(target);
-	for (own->round = 0; own->round < rounds; own->round++) {
+	for (own->round = 0; target->is_killed || own->round < rounds; own->round++) {
 		unsigned int slot = own->round % SLOTS;
+		unsigned long before;
 
 		for (unsigned int i = 0; i < 4; i++) {
 			char *addr = window_page(own, slot, i * 101);
@@ -286,10 +419,57 @@ static void live_shortly(struct run *run)
 				   window_page(own, slot, i * 101), own->round))
 				_exit(1);
 		/* Every other slot is left full: exit finds both. */
-		if ((slot % 2 || own->round + SLOTS < rounds) &&
-		    !drop(own, window_page(own, slot, 0), SLOT))
+		if (!(slot % 2 || target->is_killed || own->round + SLOTS < rounds))
+			continue;
+		before = own_tables();
+		if (own->memory == SHMEM ? !drop(own, window_page(own, slot, 0), SLOT) :
+					   !empty_slot(window_page(own, slot, 0)))
 			_exit(1);
+		look_for_freed(target, before);
 	}
+}
+
+/* In a third process. */
+static void reclaim_target(struct run *run)
+{
+	struct target *target = run->private;
+
+	if (!reclaim_of(&target->own, target->pid, target->own.area, AREA, false))
+		_exit(1);
+}
+
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { };
+
+	return waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid;
+}
+
+/* Kills the child and takes its memory away, while its tables are reclaimed. */
+static bool release(struct run *run, pid_t pid)
+{
+	struct target *target = run->private;
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	pid_t reclaimer;
+	bool released;
+
+	if (pidfd < 0)
+		return fail(run, "pidfd_open:");
+	reclaimer = start_child(run, reclaim_target);
+	while (reclaimer > 0 && !has_ended(reclaimer) && !stopping(run) &&
+	       atomic_load(&target->freed) <= run->round % 4)
+		sched_yield();
+	kill(pid, SIGKILL);
+	released = !syscall(SYS_process_mrelease, pidfd, 0);
+	/* It is gone already, or another one holds its lock. */
+	if (!released && errno != ESRCH && errno != EAGAIN)
+		fail(run, "process_mrelease:");
+	close(pidfd);
+	if (reclaimer < 0 || !reap(run, reclaimer, 0) || run->why[0])
+		return false;
+	if (released && atomic_load(&target->freed))
+		target->released = true;
+	return true;
 }
 
 static bool exit_target_round(struct run *run)
@@ -301,19 +481,25 @@ static bool exit_target_round(struct run *run)
 	/* What the last child left in a file. */
 	if (run->memory == SHMEM && !drop(run, target->own.area, AREA))
 		return false;
-	atomic_store(&target->calls, 0);
-	pid = start_child(run, live_shortly);
+	target->is_killed = run->round % 2;
+	pid = start_target(run, live_shortly);
 	if (pid < 0)
 		return false;
-	ended = reclaim_of(run, pid, AREA);
+	if (target->is_killed)
+		ended = release(run, pid);
+	else
+		ended = reclaim_of(run, pid, target->own.area, AREA, false);
 	if (!ended)
 		kill(pid, SIGKILL);
-	ended = reap(run, pid, 0) && ended;
+	ended = reap(run, pid, target->is_killed ? SIGKILL : 0) && ended;
 	if (target->own.why[0]) {
 		run->why[0] = '\0';
 		return fail(run, "a child: %s", target->own.why);
 	}
-	if (ended && atomic_load(&target->calls))
+	if (ended && !target->is_killed && atomic_load(&target->freed))
+		target->ended = true;
+	/* Once both were seen. */
+	if (target->ended && target->released)
 		hit(run);
 	return ended;
 }
@@ -399,18 +585,28 @@ static unsigned long read_cgroup(const char *path, const char *file, const char 
 static void use_up_memory(struct run *run)
 {
 	struct target *target = run->private;
-	char *end = target->own.area + OOM_MEMORY;
+	struct run *own = &target->own;
 
 	while (!atomic_load(&target->go))
 		sched_yield();
 	wait_for_calls(target);
-	for (char *slot = target->own.area; slot < end; slot += 2 * SLOT) {
+	for (char *slot = own->area; slot < own->area + OOM_MEMORY; slot += 2 * SLOT) {
+		unsigned long before;
+
 		for (unsigned int i = 0; i < SLOT_PAGES; i += 64)
-			slot[i * PAGE] = 1;
-		if (madvise(slot, SLOT, MADV_DONTNEED))
+			fill(own, slot + i * PAGE, slot + i * PAGE, 0);
+		for (unsigned int i = 0; i < SLOT_PAGES; i += 64)
+			if (!check(own, slot + i * PAGE, slot + i * PAGE, 0))
+				_exit(1);
+		before = own_tables();
+		if (!empty_slot(slot))
 			_exit(1);
-		for (unsigned int i = 0; i < SLOT_PAGES; i++)
-			slot[SLOT + i * PAGE] = 1;
+		look_for_freed(target, before);
+		for (char *page = slot + SLOT; page < slot + 2 * SLOT; page += PAGE)
+			fill(own, page, page, 0);
+		for (char *page = slot + SLOT; page < slot + 2 * SLOT; page += PAGE)
+			if (!check(own, page, page, 0))
+				_exit(1);
 	}
 	_exit(2);
 }
@@ -423,9 +619,7 @@ static bool oom_round(struct run *run)
 	bool ended;
 	pid_t pid;
 
-	atomic_store(&target->go, false);
-	atomic_store(&target->calls, 0);
-	pid = start_child(run, use_up_memory);
+	pid = start_target(run, use_up_memory);
 	if (pid < 0)
 		return false;
 	snprintf(number, sizeof(number), "%d", pid);
@@ -433,16 +627,19 @@ static bool oom_round(struct run *run)
 	if (!ended)
 		fail(run, "cannot move a child into a cgroup:");
 	atomic_store(&target->go, true);
-	ended = ended && reclaim_of(run, pid, OOM_MEMORY);
+	ended = ended && reclaim_of(run, pid, target->own.area, OOM_MEMORY, false);
 	if (!ended)
 		kill(pid, SIGKILL);
-	if (!reap(run, pid, SIGKILL) || !ended)
-		return false;
+	ended = reap(run, pid, SIGKILL) && ended;
+	if (target->own.why[0]) {
+		run->why[0] = '\0';
+		return fail(run, "a child: %s", target->own.why);
+	}
 	kills = read_cgroup(target->cgroup, "memory.events", "oom_kill");
-	if (kills > target->kills && atomic_load(&target->calls))
+	if (ended && kills > target->kills && atomic_load(&target->freed))
 		hit(run);
 	target->kills = kills;
-	return true;
+	return ended;
 }
 
 static bool oom_set_up(struct run *run)
@@ -607,7 +804,7 @@ const struct actor process_actors[] = {
 	{
 		.name = "fork",
 		.does = "forks a child that exits",
-		.memory = ON_ALL, .rounds = 5, .round = fork_round,
+		.memory = ON_ALL, .scarce = true, .rounds = 5, .round = fork_round,
 	},
 	{
 		.name = "fork-write",
@@ -617,19 +814,20 @@ const struct actor process_actors[] = {
 	},
 	{
 		.name = "exec",
-		.does = "fork or vfork, then execve",
-		.memory = ON_ALL, .rounds = 5, .round = exec_round,
+		.does = "fork or vfork, then execve, before and after which the child's tables are reclaimed",
+		.memory = ON_ALL, .rounds = 6, .set_up = exec_set_up, .round = exec_round,
+		.tear_down = free_target,
 	},
 	{
 		.name = "exit-target",
-		.does = "reclaims tables of a child that exits meanwhile",
+		.does = "reclaims tables of a child that exits or is killed and released meanwhile",
 		.memory = ON_ALL, .advises = true, .rounds = 15, .set_up = exit_target_set_up,
 		.round = exit_target_round, .tear_down = free_target,
 	},
 	{
 		.name = "oom",
 		.does = "reclaims tables of a child that the OOM killer kills meanwhile",
-		.memory = ON_ALL, .advises = true, .rounds = 2, .set_up = oom_set_up,
+		.memory = ON_ANON, .advises = true, .rounds = 2, .set_up = oom_set_up,
 		.round = oom_round, .tear_down = oom_tear_down,
 	},
 	{

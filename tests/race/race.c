@@ -10,7 +10,8 @@
  * A test goes on until each of its actors did its share of rounds, each did at
  * least once what it is for, and tables were freed meanwhile. It fails if an actor
  * says so, if its process dies, or if all that has not come about after GIVE_UP
- * times the share: what was not raced against proves nothing.
+ * times the share: what was not raced against proves nothing. With --reclaim none
+ * nobody gives tables back and none need be freed: for kernels that cannot.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,7 @@ static const char *const pairs[] = {
 
 const char *const memory_names[NR_MEMORY] = { "anon", "shmem", "file" };
 const char *const disk = "/tmp/disk";
-bool scarce, only_dontneed;
+bool scarce, only_dontneed, without_advice;
 
 static const struct actor *const groups[] = {
 	fault_actors, madvise_actors, mapping_actors, process_actors, uffd_actors,
@@ -65,7 +66,7 @@ struct test {
 /* What the process of a test tells the one that prints. */
 struct outcome {
 	bool done, skipped;
-	unsigned long freed;
+	unsigned long freed, failed;
 	char counts[512];
 	char why[512];
 };
@@ -81,7 +82,7 @@ static struct {
 	unsigned long minutes;
 	unsigned long fail;	/* per cent of allocations */
 	bool nowait;		/* of those that may not wait */
-	bool self, remote;
+	bool self, remote, none;
 	bool solo, slice, pairs, list;
 } options = { .units = 1, .self = true };
 
@@ -102,7 +103,7 @@ static const struct actor *find_actor(const char *name, size_t length)
 /* Nobody can send MADV_DONTNEED to another process in the place of the advice. */
 static bool can_run(const struct actor *actor)
 {
-	return !(only_dontneed && actor->advises);
+	return !(without_advice && actor->advises);
 }
 
 static void __attribute__((noreturn)) die(const char *what, const char *detail)
@@ -125,7 +126,7 @@ static void add_test(const char *names, enum memory memory)
 		if (!actor)
 			die("no such actor, see race --list:", name);
 		if (!can_run(actor))
-			die("sends the advice, and cannot run with --reclaim dontneed:", name);
+			die("sends the advice, and cannot run with --reclaim dontneed or none:", name);
 		if (test->nr_actors == MAX_ACTORS - 1)
 			die("too many actors:", names);
 		test->actors[test->nr_actors++] = actor;
@@ -228,32 +229,57 @@ static int new_zram(const char *size)
 	return number;
 }
 
-/* Of tasks that ask for it, and also where the allocation might wait, unless options say otherwise. */
+#define FAILURES	"/sys/kernel/debug/"
+
+/* The kernel counts down from here. */
+#define MAX_FAILURES	1000000000UL
+
+static void set_failures(const char *kind, const char *setting, unsigned long value)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), FAILURES "%s/%s", kind, setting);
+	if (!write_to(path, "%lu", value))
+		die("no fault injection in this kernel:", path);
+}
+
+/*
+ * Of threads that ask for it, and also where the allocation might wait, unless options say
+ * otherwise. Of slab objects fewer: a fork() takes many before it comes to page tables.
+ */
 static void let_allocations_fail(void)
 {
 	static const char *const kinds[] = { "fail_page_alloc", "failslab" };
-	const char *const settings[][2] = {
-		{ "task-filter", "1" }, { "ignore-gfp-wait", options.nowait ? "1" : "0" },
-		{ "times", "-1" }, { "verbose", "0" },
-	};
-	char path[96];
 
 	for (int i = 0; i < 2; i++) {
-		for (int j = 0; j < 4; j++) {
-			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", kinds[i], settings[j][0]);
-			if (!write_to(path, "%s", settings[j][1]))
-				die("no fault injection in this kernel:", path);
-		}
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/probability", kinds[i]);
-		if (!write_to(path, "%lu", options.fail))
-			die("cannot set", path);
+		set_failures(kinds[i], "task-filter", 1);
+		set_failures(kinds[i], "ignore-gfp-wait", options.nowait);
+		set_failures(kinds[i], "times", MAX_FAILURES);
+		set_failures(kinds[i], "verbose", 0);
+		set_failures(kinds[i], "probability", i ? (options.fail + 3) / 4 : options.fail);
 	}
-	write_to("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	set_failures("fail_page_alloc", "min-order", 0);
 }
 
-static void fail_mine(void)
+/* Page allocations that failed on purpose. */
+static unsigned long allocations_failed(void)
 {
-	if (scarce && !write_to("/proc/thread-self/make-it-fail", "1"))
+	char left[32];
+
+	if (!read_setting(FAILURES "fail_page_alloc/times", left, sizeof(left)))
+		die("cannot read", FAILURES "fail_page_alloc/times");
+	return MAX_FAILURES - strtoul(left, NULL, 10);
+}
+
+void let_fail(bool on)
+{
+	static _Thread_local int fd = -1;
+
+	if (!scarce)
+		return;
+	if (fd < 0)
+		fd = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
+	if (pwrite(fd, on ? "1" : "0", 1, 0) != 1)
 		die("cannot write", "/proc/thread-self/make-it-fail");
 }
 
@@ -325,8 +351,7 @@ static bool map_area(struct run *run)
 {
 	int flags = run->memory == SHMEM ? MAP_SHARED : MAP_PRIVATE;
 
-	/* Far from where mmap() puts what others map while actors unmap a part of the area. */
-	run->area = (char *)(1UL << 40);
+	run->area = AREA_START;
 	run->fd = -1;
 	if (run->memory == ANON)
 		flags |= MAP_ANONYMOUS;
@@ -341,7 +366,6 @@ static void *act(void *arg)
 {
 	struct run *run = arg;
 
-	fail_mine();
 	while (!stopping(run) && run->actor->round(run)) {
 		run->round++;
 		atomic_store(&run->rounds, run->round);
@@ -399,7 +423,7 @@ static void *reclaim(void *arg)
 {
 	struct run *run = arg;
 
-	fail_mine();
+	let_fail(true);
 	for (unsigned long call = 0; !stopping(run); call++) {
 		if (!(only_dontneed ? sweep(run, call) : advise(run, call))) {
 			atomic_store(&control->stop, true);
@@ -420,6 +444,7 @@ static pid_t start_remote_reclaimer(const struct run *run)
 		return child;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pidfd = syscall(SYS_pidfd_open, parent, 0);
+	let_fail(true);
 	for (int i = 0; i < SLOTS; i++)
 		area[i] = (struct iovec){ run->area + i * SLOT, SLOT };
 	while (pidfd >= 0 && !stopping(run)) {
@@ -440,12 +465,18 @@ static bool did_their_share(const struct run *runs, int nr_runs, unsigned long f
 	return true;
 }
 
+/* Tables that have to be freed in a test. */
+static unsigned long to_free(void)
+{
+	return options.none ? 0 : FREED * options.units;
+}
+
 static bool all_was_seen(const struct run *runs, int nr_runs, unsigned long freed)
 {
 	for (int i = 0; i < nr_runs; i++)
 		if (!atomic_load(&runs[i].hits))
 			return false;
-	return freed >= FREED * options.units;
+	return freed >= to_free();
 }
 
 static void wait_for_the_end(struct run *runs, int nr_runs, unsigned long before)
@@ -479,6 +510,9 @@ static void report(struct run *runs, int nr_runs, const struct run *reclaimer)
 			outcome->skipped = runs[i].skipped;
 		}
 	}
+	if (scarce)
+		used += snprintf(outcome->counts + used, sizeof(outcome->counts) - used,
+				 "%lu allocations failed; ", outcome->failed);
 	snprintf(outcome->counts + used, sizeof(outcome->counts) - used,
 		 "%lu calls of %s, %lu tables freed", atomic_load(&control->calls),
 		 only_dontneed ? "MADV_DONTNEED" : "the advice", outcome->freed);
@@ -486,8 +520,10 @@ static void report(struct run *runs, int nr_runs, const struct run *reclaimer)
 		if (!atomic_load(&runs[i].hits))
 			snprintf(outcome->why, sizeof(outcome->why),
 				 "%s never did what it is for", runs[i].actor->name);
-	if (!outcome->why[0] && outcome->freed < FREED * options.units)
+	if (!outcome->why[0] && outcome->freed < to_free())
 		strcpy(outcome->why, "too few tables were freed meanwhile");
+	if (!outcome->why[0] && scarce && !outcome->failed)
+		strcpy(outcome->why, "no allocation failed");
 	outcome->done = true;
 }
 
@@ -501,7 +537,7 @@ static bool set_up(struct run *runs, int nr_runs)
 
 static void race(struct run *runs, int nr_runs, struct run *reclaimer)
 {
-	unsigned long before = tables_freed();
+	unsigned long before = tables_freed(), failed = scarce ? allocations_failed() : 0;
 	pthread_t threads[MAX_ACTORS], own;
 	pid_t remote = 0;
 	int started = 0;
@@ -529,6 +565,7 @@ static void race(struct run *runs, int nr_runs, struct run *reclaimer)
 			fail(reclaimer, "process_madvise(MADV_RECLAIM_PT) failed");
 	}
 	outcome->freed = tables_freed() - before;
+	outcome->failed = scarce ? allocations_failed() - failed : 0;
 }
 
 static void run_in_this_process(const struct test *test)
@@ -666,7 +703,7 @@ static void list_all(void)
 static void usage(int status)
 {
 	fprintf(status ? stderr : stdout,
-		"usage: race [--units N] [--reclaim self|remote|both|dontneed] [--solo | --slice] [--pairs]\n"
+		"usage: race [--units N] [--reclaim self|remote|both|dontneed|none] [--solo | --slice] [--pairs]\n"
 		"            [--fail | --fail-nowait PERCENT] [--minutes N] [--list] [ACTOR[+ACTOR...][/anon|/shmem|/file]...]\n");
 	exit(status);
 }
@@ -676,9 +713,11 @@ static void choose_reclaimers(const char *mode)
 	bool both = !strcmp(mode, "both");
 
 	only_dontneed = !strcmp(mode, "dontneed");
+	options.none = !strcmp(mode, "none");
+	without_advice = only_dontneed || options.none;
 	options.remote = both || !strcmp(mode, "remote");
 	options.self = both || only_dontneed || !strcmp(mode, "self");
-	if (!options.self && !options.remote)
+	if (!options.self && !options.remote && !options.none)
 		usage(2);
 }
 
@@ -747,6 +786,8 @@ static void *share(size_t size)
 
 int main(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "--after-exec"))
+		return live_after_exec();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	parse_options(argc, argv);
 	if (options.list) {
@@ -756,7 +797,7 @@ int main(int argc, char **argv)
 	choose_tests(argc - optind, argv + optind);
 	control = share(sizeof(*control));
 	outcome = share(sizeof(*outcome));
-	if (madvise(NULL, 0, MADV_RECLAIM_PT))
+	if (!options.none && madvise(NULL, 0, MADV_RECLAIM_PT))
 		die("this kernel has no MADV_RECLAIM_PT:", strerror(errno));
 	prepare_machine();
 

@@ -13,6 +13,7 @@
 #ifndef RACE_H
 #define RACE_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,9 @@
 #ifndef SYS_cachestat
 #define SYS_cachestat	451
 #endif
+#ifndef SYS_process_mrelease
+#define SYS_process_mrelease	448
+#endif
 #ifndef MADV_RECLAIM_PT
 #define MADV_RECLAIM_PT	26
 #endif
@@ -32,6 +36,8 @@
 #define SLOT_PAGES	(SLOT / PAGE)
 #define SLOTS		8
 #define AREA		(SLOTS * SLOT)
+/* Far from where mmap() puts what others map while actors unmap a part of the area. */
+#define AREA_START	((char *)(1UL << 40))
 
 enum memory {
 	ANON,		/* private, anonymous */
@@ -69,7 +75,7 @@ struct actor {
 	unsigned int memory;		/* bits: the kinds of memory it works on */
 	bool owner;			/* has a window */
 	bool swap;			/* needs swap space */
-	bool scarce;			/* copes with allocations that fail, see race --fail */
+	bool scarce;			/* calls let_fail() */
 	bool advises;			/* sends MADV_RECLAIM_PT to another process */
 	unsigned int rounds;		/* how many rounds are a unit of work; see race.c */
 	/* Each returns false if it failed, after fail() or skip(); NULL is nothing to do. */
@@ -156,14 +162,26 @@ bool pagemap_entries(const char *addr, uint64_t *entries, size_t nr);
 /* Contents of one of @nr pages, of a slot at most, are in swap space and nowhere else. */
 bool in_swap(const struct run *run, const char *addr, size_t nr);
 
-/* Allocations of this test fail on purpose: ENOMEM and EFAULT are no news. */
+/* Allocations of this test fail on purpose, see race --fail. */
 extern bool scarce;
 
+/* In a scarce test, allocations of this thread fail now and then, or no longer do. */
+void let_fail(bool on);
+
+/* That is why a call failed, which may be repeated. */
+static inline bool out_of_memory(void)
+{
+	return scarce && errno == ENOMEM;
+}
+
 /*
- * Nobody sends MADV_RECLAIM_PT: MADV_DONTNEED alone frees tables. Pages of shared memory
- * leave their tables at any time, though not the file.
+ * MADV_DONTNEED alone frees tables. Pages of shared memory leave their tables at any time,
+ * though not the file.
  */
 extern bool only_dontneed;
+
+/* Nobody sends MADV_RECLAIM_PT, which the kernel may not know. */
+extern bool without_advice;
 
 /* The number on the row of @name in a file like /proc/vmstat; 0 if it is not there. */
 unsigned long read_row(const char *path, const char *name);
@@ -191,6 +209,9 @@ void change_back(struct setting *settings, size_t count);
  * the thread. Returns its pid, or less than 0 after fail().
  */
 pid_t start_child(struct run *run, void (*work)(struct run *run));
+
+/* What the exec actor executes: returns the status to exit with. */
+int live_after_exec(void);
 
 /* A directory of a file system that has O_DIRECT; for files that the test creates. */
 extern const char *const disk;

@@ -188,8 +188,6 @@ static bool ksm_round(struct run *run)
 
 /* ---- compact ---- */
 
-#define SCATTERED	(8UL << 20)
-
 /* Few pages that a CPU keeps for itself: with one CPU these would be all the gaps. */
 static const struct setting compact_settings[] = {
 	{ .path = "/proc/sys/vm/percpu_pagelist_high_fraction", .value = "1000000" },
@@ -206,35 +204,64 @@ static void compact_tear_down(struct run *run)
 	change_back(run->private, 1);
 }
 
-/* Memory with a gap behind each page, or there is nothing to compact. */
-static char *scatter(void)
+/* Pages with a gap behind each, or there is nothing to compact. */
+static bool scatter(struct run *run)
 {
-	char *start = mmap(NULL, SCATTERED, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (unsigned int slot = 0; slot < SLOTS; slot++) {
+		if (madvise(window_page(run, slot, 0), run->pages * PAGE, MADV_NOHUGEPAGE) &&
+		    errno != EINVAL)
+			return fail(run, "MADV_NOHUGEPAGE:");
+		for (unsigned int i = 0; i < run->pages; i++)
+			fill(run, window_page(run, slot, i), window_page(run, slot, i), run->round);
+	}
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		for (unsigned int i = 1; i < run->pages; i += 2)
+			if (madvise(window_page(run, slot, i), PAGE,
+				    run->memory == SHMEM ? MADV_REMOVE : MADV_DONTNEED))
+				return fail(run, "cannot empty a page:");
+	return true;
+}
 
-	if (start == MAP_FAILED)
-		return NULL;
-	madvise(start, SCATTERED, MADV_NOHUGEPAGE);
-	for (char *page = start; page < start + SCATTERED; page += PAGE)
-		*page = 1;
-	for (char *page = start; page < start + SCATTERED; page += 2 * PAGE)
-		madvise(page, PAGE, MADV_DONTNEED);
-	return start;
+/* What was filled is intact, and some of it where it was not before. */
+static bool check_moved(struct run *run, uint64_t before[SLOTS][SLOT_PAGES], bool *moved)
+{
+	uint64_t after[SLOT_PAGES];
+
+	for (unsigned int slot = 0; slot < SLOTS; slot++) {
+		if (!pagemap_entries(window_page(run, slot, 0), after, run->pages))
+			return fail(run, "/proc/self/pagemap:");
+		for (unsigned int i = 0; i < run->pages; i += 2) {
+			char *page = window_page(run, slot, i);
+
+			if (!check(run, page, page, run->round))
+				return false;
+			*moved |= before[slot][i] & after[i] & PM_PRESENT &&
+				  (before[slot][i] ^ after[i]) & PFN_MASK;
+		}
+	}
+	return true;
 }
 
 static bool compact_round(struct run *run)
 {
-	unsigned long before = read_row(VMSTAT, "pgmigrate_success");
-	char *scattered = scatter();
+	static uint64_t before[SLOTS][SLOT_PAGES];
+	bool moved = false;
 
-	if (!scattered)
-		return fail(run, "mmap:");
+	if (!scatter(run))
+		return false;
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		if (!pagemap_entries(window_page(run, slot, 0), before[slot], run->pages))
+			return fail(run, "/proc/self/pagemap:");
 	if (!write_to("/proc/sys/vm/compact_memory", "1"))
-		fail(run, "cannot write to compact_memory:");
-	else if (read_row(VMSTAT, "pgmigrate_success") > before)
+		return fail(run, "cannot write to compact_memory:");
+	if (!check_moved(run, before, &moved))
+		return false;
+	if (moved)
 		hit(run);
-	munmap(scattered, SCATTERED);
-	return !run->why[0];
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		if (!drop(run, window_page(run, slot, 0), run->pages * PAGE))
+			return false;
+	return true;
 }
 
 /* ---- between nodes: needs two of them, as numa=fake=2 makes ---- */
@@ -479,8 +506,8 @@ const struct actor reclaim_actors[] = {
 	},
 	{
 		.name = "compact",
-		.does = "compacts memory",
-		.memory = ON_ALL, .rounds = 2,
+		.does = "has memory compacted, which moves pages",
+		.memory = ON_ALL, .owner = true, .rounds = 2,
 		.set_up = compact_set_up, .round = compact_round, .tear_down = compact_tear_down,
 	},
 	{

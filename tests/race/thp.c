@@ -103,9 +103,14 @@ static bool tolerable(void)
 static bool collapse(struct run *run, char *slot, bool *done)
 {
 	bool was_huge = is_huge(run, slot);
+	int error;
 
 	*done = false;
-	if (!madvise(slot, SLOT, MADV_COLLAPSE))
+	let_fail(true);
+	error = madvise(slot, SLOT, MADV_COLLAPSE) ? errno : 0;
+	let_fail(false);
+	errno = error;
+	if (!error)
 		*done = !was_huge && is_huge(run, slot);
 	else if (!tolerable())
 		return fail(run, "MADV_COLLAPSE:");
@@ -436,7 +441,7 @@ const struct actor thp_actors[] = {
 	{
 		.name = "collapse",
 		.does = "makes huge pages with MADV_COLLAPSE",
-		.memory = ON_ANON | ON_SHMEM, .rounds = 50,
+		.memory = ON_ANON | ON_SHMEM, .scarce = true, .rounds = 50,
 		.set_up = huge_set_up, .round = collapse_round, .tear_down = huge_tear_down,
 	},
 	{

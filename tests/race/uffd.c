@@ -157,6 +157,18 @@ static bool another_try(struct run *run, const char *what, unsigned int *tries)
 	return fail(run, "%s: %u times in a row:", what, *tries);
 }
 
+static int ask(struct uffd *uffd, unsigned long request, void *arg)
+{
+	int result, error;
+
+	let_fail(true);
+	result = ioctl(uffd->fd, request, arg);
+	error = errno;
+	let_fail(false);
+	errno = error;
+	return result;
+}
+
 static bool failed(struct run *run, const char *what, const char *addr)
 {
 	if (errno == EEXIST)
@@ -208,8 +220,8 @@ static bool copy(struct run *run, char *addr)
 	unsigned int tries = 0;
 
 	fill(run, uffd->page, addr, run->round);
-	while (ioctl(uffd->fd, UFFDIO_COPY, &arg)) {
-		if (errno != EAGAIN)
+	while (ask(uffd, UFFDIO_COPY, &arg)) {
+		if (errno != EAGAIN && !out_of_memory())
 			return failed(run, "UFFDIO_COPY", addr);
 		if (!another_try(run, "UFFDIO_COPY", &tries))
 			return false;
@@ -236,8 +248,8 @@ static bool zeropage(struct run *run, char *addr)
 	};
 	unsigned int tries = 0;
 
-	while (ioctl(uffd->fd, UFFDIO_ZEROPAGE, &arg)) {
-		if (errno != EAGAIN)
+	while (ask(uffd, UFFDIO_ZEROPAGE, &arg)) {
+		if (errno != EAGAIN && !out_of_memory())
 			return failed(run, "UFFDIO_ZEROPAGE", addr);
 		if (!another_try(run, "UFFDIO_ZEROPAGE", &tries))
 			return false;
@@ -287,8 +299,8 @@ static bool protect(struct run *run, char *addr, bool on)
 	};
 	unsigned int tries = 0;
 
-	while (ioctl(uffd->fd, UFFDIO_WRITEPROTECT, &arg)) {
-		if (errno != EAGAIN)
+	while (ask(uffd, UFFDIO_WRITEPROTECT, &arg)) {
+		if (errno != EAGAIN && !out_of_memory())
 			return failed(run, what, addr);
 		if (!another_try(run, what, &tries))
 			return false;
@@ -367,13 +379,13 @@ static bool move(struct run *run, char *dst, char *src, size_t length, __u64 mod
 	};
 	unsigned int tries = 0;
 
-	while (ioctl(uffd->fd, UFFDIO_MOVE, &arg)) {
+	while (ask(uffd, UFFDIO_MOVE, &arg)) {
 		size_t done = (uintptr_t)arg.dst - (uintptr_t)dst;
 		bool hole = !filled || done / PAGE % 2;
 
 		if (errno == EBUSY && !hole)
 			fill(run, src + done, dst + done, run->round);
-		else if (errno != EAGAIN)
+		else if (errno != EAGAIN && !out_of_memory())
 			return failed(run, mode ? "UFFDIO_MOVE of holes" : "UFFDIO_MOVE",
 				      dst + done);
 		else if (arg.move > 0) {
@@ -697,37 +709,37 @@ const struct actor uffd_actors[] = {
 	{
 		.name = "uffd-copy",
 		.does = "UFFDIO_COPY",
-		.memory = ON_ANON | ON_SHMEM, .owner = true, .rounds = 60,
+		.memory = ON_ANON | ON_SHMEM, .owner = true, .scarce = true, .rounds = 60,
 		.set_up = set_up_missing, .round = copy_round, .tear_down = close_uffd,
 	},
 	{
 		.name = "uffd-zeropage",
 		.does = "UFFDIO_ZEROPAGE",
-		.memory = ON_ANON | ON_SHMEM, .owner = true, .rounds = 80,
+		.memory = ON_ANON | ON_SHMEM, .owner = true, .scarce = true, .rounds = 80,
 		.set_up = set_up_missing, .round = zeropage_round, .tear_down = close_uffd,
 	},
 	{
 		.name = "uffd-wp",
 		.does = "UFFDIO_WRITEPROTECT of what is not there",
-		.memory = ON_ANON | ON_SHMEM, .owner = true, .rounds = 300,
+		.memory = ON_ANON | ON_SHMEM, .owner = true, .scarce = true, .rounds = 300,
 		.set_up = set_up_wp, .round = wp_round, .tear_down = close_uffd,
 	},
 	{
 		.name = "uffd-wp-page",
 		.does = "UFFDIO_WRITEPROTECT of pages with contents",
-		.memory = ON_ANON | ON_SHMEM, .owner = true, .rounds = 40,
+		.memory = ON_ANON | ON_SHMEM, .owner = true, .scarce = true, .rounds = 40,
 		.set_up = set_up_wp, .round = wp_page_round, .tear_down = close_uffd,
 	},
 	{
 		.name = "uffd-move",
 		.does = "UFFDIO_MOVE",
-		.memory = ON_ANON, .owner = true, .rounds = 200,
+		.memory = ON_ANON, .owner = true, .scarce = true, .rounds = 200,
 		.set_up = set_up_move, .round = move_round, .tear_down = close_uffd,
 	},
 	{
 		.name = "uffd-move-hole",
 		.does = "UFFDIO_MOVE from where there is nothing, or something in between",
-		.memory = ON_ANON, .owner = true, .rounds = 150,
+		.memory = ON_ANON, .owner = true, .scarce = true, .rounds = 150,
 		.set_up = set_up_move, .round = move_hole_round, .tear_down = close_uffd,
 	},
 	{

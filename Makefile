@@ -61,7 +61,7 @@ series: setup
 	@vm/series series $(KERNEL_OPTION)
 
 import: setup
-	@vm/series import $(if $(TREE),$(TREE),$(error where to? make import TREE=/path/to/linux))
+	@vm/series import $(KERNEL_OPTION) $(if $(TREE),$(TREE),$(error where to? make import TREE=/path/to/linux))
 
 tree: setup
 	@vm/series tree $(KERNEL_OPTION)

@@ -53,8 +53,9 @@ class Sandbox(unittest.TestCase):
         self.repo, self.user = self.top / "repo", self.top / "user"
         self.put("repo/patches/6.12/0001-mm-change.patch", PATCH.format(subject="mm: change", file="mm/memory.c", line="ten"))
         self.put("repo/patches/6.12/0002-mm-add.patch", PATCH.format(subject="mm: add", file="mm/Makefile", line="obj += added.o"))
-        self.put("repo/patches/cover-letter.txt", "mm: all of it\n\nFor @KERNEL@:\n@DEMO@\n")
-        self.put("repo/README.md", "# It\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nmore\n")
+        self.put("repo/patches/cover-letter.txt", "mm: all of it\n\nFor @KERNEL@:\n@DEMO@\n\n@TESTED@\n")
+        self.put("repo/patches/6.12/figures.md", "| a | b |\n|---|---|\n| 1 | 2 |\n")
+        self.put("repo/patches/6.12/tested.txt", "- all\n")
         self.put("repo/mm/added.c", "#include <trace/events/added.h>\n")
         self.put("repo/include/trace/events/added.h", "/* a header */\n")
         for tree in ("pristine", "user"):
@@ -152,8 +153,68 @@ class Import(Sandbox):
         self.assertIn("WARNING: patches/6.12 is the nearest", text)
         self.assertIn("ten\n", self.text("user/mm/memory.c"))
 
+    def test_series_of_choice(self):
+        self.put("user/Makefile", MAKEFILE.replace("12", "18"))
+        self.assertIn("WARNING: patches/6.12 is what you asked for", self.run_quietly(series.import_into, self.user, "6.12"))
+
+    def test_no_hunk_goes_where_its_context_is_not(self):
+        insertion = PATCH.format(subject="mm: add", file="mm/Makefile", line="x").replace("-line 10\n+x\n", "+added\n line 10\n")
+        self.put("repo/patches/6.12/0002-mm-add.patch", insertion.replace("@@ -9,3 +9,3 @@", "@@ -9,3 +9,4 @@"))
+        self.run_quietly(series.import_into, self.user)
+        self.assertIn("line 9\nadded\nline 10\n", self.text("user/mm/Makefile"))
+        self.put("user/mm/Makefile", ORIGINAL.replace("line 9", "other").replace("line 11", "another"))
+        self.put("user/mm/memory.c", ORIGINAL)
+        (self.user / "mm/added.c").unlink()
+        (self.user / "include/trace/events/added.h").unlink()
+        before = self.files("user")
+        self.fails_with(series.import_into, self.user, parts=["0002-mm-add.patch", "mm/Makefile", "Hunk #1 FAILED"])
+        self.assertEqual(self.files("user"), before)
+
+    def test_missing_file_is_named(self):
+        (self.user / "mm/Makefile").unlink()
+        self.fails_with(series.import_into, self.user, parts=["0002-mm-add.patch", "mm/Makefile: it is not there"])
+
+    def test_error_in_the_middle_leaves_the_tree_as_it_was(self):
+        before = self.files("user")
+        real = series.write
+
+        def write(path, data):
+            if path.name == "added.c":
+                raise OSError(28, "No space left on device", str(path))
+            real(path, data)
+
+        with mock.patch.object(series, "write", write):
+            self.fails_with(series.import_into, self.user, parts=["No space left on device", "as it was"])
+        self.assertEqual(self.files("user"), before)
+
+    def test_program_that_a_patch_adds_can_be_executed(self):
+        self.put("repo/patches/6.12/0003-mm-script.patch", "Subject: [PATCH] mm: script\n\ndiff --git a/mm/run.sh b/mm/run.sh\n"
+                 "new file mode 100755\n--- /dev/null\n+++ b/mm/run.sh\n@@ -0,0 +1 @@\n+#!/bin/sh\n")
+        self.run_quietly(series.import_into, self.user)
+        self.assertTrue(os.access(self.user / "mm/run.sh", os.X_OK))
+        self.put("user/mm/added.c", "older\n")
+        self.fails_with(series.import_into, self.user, parts=["rm mm/added.c", "mm/run.sh"])
+
+    def test_git_tree_of_which_it_is_a_part(self):
+        for path in ("user/Makefile", "user/mm/memory.c"):
+            self.put(f"outer/{path}", self.text(path))
+        self.put("outer/user/mm/Makefile", ORIGINAL)
+        self.make_git("outer")
+        self.put("outer/user/mm/memory.c", ORIGINAL + "mine\n")
+        self.fails_with(series.import_into, self.top / "outer/user", parts=["mm/memory.c", "commit or stash"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root makes files of another user")
+    def test_git_tree_of_another_user(self):
+        self.make_git("user")
+        for path in (self.user, self.user / ".git"):
+            os.chown(path, 65534, 65534)
+        before = self.files("user")
+        with mock.patch.dict(os.environ, {"GIT_CONFIG_GLOBAL": os.devnull}):
+            self.fails_with(series.import_into, self.user, parts=["another user's", "safe.directory"])
+        self.assertEqual(self.files("user"), before)
+
     def test_nearest(self):
-        for version, kernel in (((6, 12, 3), "6.12"), ((7, 2, 0), "6.12"), ((7, 3, 0), "7.3"), ((8, 0, 0), "7.3"), ((5, 4, 0), "6.12")):
+        for version, kernel in (((6, 12, 3), "6.12"), ((6, 13, 0), "6.12"), ((6, 18, 0), "7.3"), ((7, 2, 0), "7.3"), ((7, 3, 0), "7.3"), ((8, 0, 0), "7.3"), ((5, 4, 0), "6.12")):
             self.assertEqual(series.nearest(version, ["7.3", "6.12"]), kernel, version)
 
     def test_no_kernel_tree(self):
@@ -176,7 +237,7 @@ class Mail(Sandbox):
         self.run_quietly(series.make_series, "6.12")
         letter = self.text("repo/build/series/6.12/cover-letter.txt")
         self.assertIn("Subject: [PATCH 0/2] mm: all of it\n", letter)
-        self.assertIn("For 6.12:\n| a | b |\n|---|---|\n| 1 | 2 |\n", letter)
+        self.assertIn("For 6.12:\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- all\n", letter)
         self.assertNotIn("***", letter)
 
     def test_nobody_signs_off(self):
@@ -221,7 +282,7 @@ class Edit(Sandbox):
         self.git("repo/linux-6.12", "commit", "-q", "--amend", "-m", "mm: other")
         self.run_quietly(series.export, "6.12")
         self.assertEqual(sorted(path.name for path in (self.repo / "patches/6.12").iterdir()),
-                         ["0001-mm-change.patch", "0002-mm-other.patch"])
+                         ["0001-mm-change.patch", "0002-mm-other.patch", "figures.md", "tested.txt"])
 
     def test_nothing_is_lost(self):
         self.fails_with(series.make_tree, "6.12", parts=["linux-6.12 is there already", "make export"])
@@ -229,6 +290,28 @@ class Edit(Sandbox):
         before = self.files("repo/patches")
         self.fails_with(series.export, "6.12", parts=["in no commit", "mm/memory.c"])
         self.assertEqual(self.files("repo/patches"), before)
+
+    def test_commits_after_a_detached_head_are_not_lost(self):
+        self.git("repo/linux-6.12", "checkout", "-q", "HEAD~1")
+        before = self.files("repo/patches")
+        self.fails_with(series.export, "6.12", parts=["HEAD", "git checkout"])
+        self.assertEqual(self.files("repo/patches"), before)
+
+    def test_changes_of_others_are_not_undone(self):
+        self.put("repo/patches/6.12/0001-mm-change.patch", PATCH.format(subject="mm: change", file="mm/memory.c", line="TEN"))
+        before = self.files("repo/patches")
+        self.fails_with(series.export, "6.12", parts=["patches/6.12 has changed since", "format-patch base"])
+        self.assertEqual(self.files("repo/patches"), before)
+
+    def test_link_that_an_editor_replaced(self):
+        link = self.repo / "linux-6.12/mm/added.c"
+        link.unlink()
+        self.put("repo/linux-6.12/mm/added.c", "edited\n")
+        self.fails_with(series.export, "6.12", parts=["mv linux-6.12/mm/added.c mm/added.c"])
+        link.rename(self.repo / "mm/added.c")
+        self.run_quietly(series.export, "6.12")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(link.read_text(), "edited\n")
 
     def test_export_without_tree(self):
         (self.repo / "linux-6.12").rename(self.top / "elsewhere")

@@ -190,9 +190,9 @@ static bool all_met(unsigned long calls)
 
 	for (int i = 0; i < n; i++) {
 		printf("# met: %s: %lu\n", met_names[i], progress->met[i]);
-		all &= progress->met[i] || calls < ENOUGH_CALLS;
+		all &= progress->met[i] > 0;
 	}
-	return all;
+	return all || calls < ENOUGH_CALLS;
 }
 
 static int test_all(unsigned long calls)
@@ -205,7 +205,8 @@ static int test_all(unsigned long calls)
 	printf("# seed %lu, %lu calls\n", seed, calls);
 	status = run(RIGHT, calls);
 	failed = test(status == AGREED, "the kernel does what the model says", "");
-	failed |= test(status == AGREED && all_met(calls), "all that there is was met", "");
+	failed |= test(status == AGREED && all_met(calls), "all that there is was met",
+		       calls < ENOUGH_CALLS ? " # SKIP too few calls for that" : "");
 	for (int i = RIGHT + 1; i < wrongs; i++) {
 		status = run(i, WRONG_CALLS);
 		printf("# after %lu calls\n", progress->calls);

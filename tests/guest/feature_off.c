@@ -4,6 +4,7 @@
  * The advice is unknown to it, and page tables are freed as ever. KTAP output.
  */
 #include <errno.h>
+#include <liburing.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,16 +74,33 @@ static void tables_come_and_go(void)
 	result(true, "and the system has them back");
 }
 
+/* The result of the advice by way of io_uring; 1 if there is no ring. */
+static int by_ring(void)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring ring;
+	int got = 1;
+
+	if (io_uring_queue_init(1, &ring, 0))
+		return 1;
+	io_uring_prep_madvise(io_uring_get_sqe(&ring), NULL, 0, MADV_RECLAIM_PT);
+	if (io_uring_submit(&ring) == 1 && !io_uring_wait_cqe(&ring, &cqe))
+		got = cqe->res;
+	io_uring_queue_exit(&ring);
+	return got;
+}
+
 int main(void)
 {
 	struct iovec none = { NULL, 0 };
 	int pidfd = syscall(SYS_pidfd_open, getpid(), 0);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("TAP version 13\n1..6\n");
+	printf("TAP version 13\n1..7\n");
 	result(madvise(NULL, 0, MADV_RECLAIM_PT) == -1 && errno == EINVAL, "madvise says EINVAL");
 	result(syscall(SYS_process_madvise, pidfd, &none, 1, MADV_RECLAIM_PT, 0) == -1 &&
 	       errno == EINVAL, "process_madvise says EINVAL");
+	result(by_ring() == -EINVAL, "io_uring says EINVAL");
 	result(row("/proc/vmstat", "pt_reclaim_freed") == -1, "no counter in /proc/vmstat");
 	tables_come_and_go();
 	return 0;

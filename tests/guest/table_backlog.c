@@ -345,9 +345,12 @@ static void report(long count, int tasks, long good, long kills)
 		test(most_left <= limit / LEFT_SHARE, "what waits for a grace period is bounded");
 	printf("# %d tasks, %ld iterations, %lu MiB mapped by each, limit %ld kB\n", tasks, count,
 	       size >> 20, limit);
-	printf("# %s: highest after touching %ld kB, after freeing %ld kB, bound %ld kB\n",
-	       whole_guest ? "PageTables" : "memory.current", most_used, most_left,
-	       limit / LEFT_SHARE);
+	printf("# %s: highest after touching %ld kB, after freeing %ld kB", whole_guest ?
+	       "PageTables" : "memory.current", most_used, most_left);
+	if (tasks == 1)
+		printf(", bound %ld kB\n", limit / LEFT_SHARE);
+	else
+		puts(", with the tables of other tasks");
 	if (!whole_guest)
 		printf("# memory.peak %lld kB; memory.events: max %lld, oom %lld, oom_kill %ld\n",
 		       read_group("memory.peak", "") / 1024, read_group("memory.events", "max"),

@@ -727,7 +727,7 @@ const struct actor uffd_actors[] = {
 	{
 		.name = "uffd-wp-page",
 		.does = "UFFDIO_WRITEPROTECT of pages with contents",
-		.memory = ON_ANON | ON_SHMEM, .owner = true, .scarce = true, .rounds = 40,
+		.memory = ON_ANON | ON_SHMEM, .owner = true, .rounds = 40,
 		.set_up = set_up_wp, .round = wp_page_round, .tear_down = close_uffd,
 	},
 	{

@@ -5,6 +5,7 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import io
+import lzma
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 VM = Path(__file__).resolve().parents[2] / "vm"
 sys.path.insert(0, str(VM))
@@ -182,6 +184,30 @@ class Image(Sandbox):
         self.assertEqual(self.image(), before)
         self.put("mm/pt_reclaim.c", "int one;\n")
         self.assertNotEqual(self.image(), before)
+
+
+class Packages(Sandbox):
+    def packages(self, data):
+        """What make finds as its configuration."""
+        config = self.tree.top / "config"
+        config.write_bytes(data)
+        self.tree.kernel, self.tree.repo, self.tree.lock = "6.12", self.repo, lambda patched: contextlib.nullcontext()
+        with mock.patch.object(self.tree, "make", create=True), mock.patch.object(kernel, "REPO", self.repo):
+            self.tree.packages(config)
+        return (self.tree.patched / "build-deb/.config").read_text()
+
+    def test_configuration_as_it_is_or_packed(self):
+        text = "CONFIG_SMP=y\nCONFIG_PT_RECLAIM=y\n"
+        for data in (text.encode(), lzma.compress(text.encode())):
+            self.assertEqual(self.packages(data), text)
+
+    def test_what_is_no_configuration(self):
+        with self.assertRaisesRegex(kernel.Error, "config is no configuration of a kernel"):
+            self.packages(b"\x1f\x8b\x08CONFIG_SMP=y")
+
+    def test_configuration_without_the_option(self):
+        with self.assertRaisesRegex(kernel.Error, "without CONFIG_PT_RECLAIM"):
+            self.packages(b"CONFIG_SMP=n\n")
 
 
 APT = """\

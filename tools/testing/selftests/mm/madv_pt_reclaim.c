@@ -3281,6 +3281,9 @@ TEST_F(advice, checks_vector_as_process_madvise_does)
 	iov[1].iov_base = start + 1;
 	EXPECT_EQ((ssize_t)page, reclaim_of(fd, iov, 3, 0));
 	EXPECT_EQ(-EINVAL, reclaim_of(fd, iov + 1, 1, 0));
+	/* Without a length, too. */
+	iov[1].iov_len = 0;
+	EXPECT_EQ(-EINVAL, reclaim_of(fd, iov + 1, 2, 0));
 	close(fd);
 }
 
@@ -3700,6 +3703,19 @@ TEST_F(ring, error_breaks_no_chain)
 	EXPECT_EQ(-EINVAL, r[1].res);
 	EXPECT_EQ(0, r[2].res);
 	EXPECT_EQ(2, tables_gone());
+
+	/* One that cannot even begin calls all of the chain off. */
+	fill_slots(start, 2);
+	ASSERT_EQ(0, zap(start));
+	note_tables();
+	r[0] = r[2];
+	r[0].flags = IOSQE_IO_LINK;
+	r[1].buf_index = 1;
+	ASSERT_TRUE(ring_do(r, 3));
+	EXPECT_EQ(-ECANCELED, r[0].res);
+	EXPECT_EQ(-EINVAL, r[1].res);
+	EXPECT_EQ(-ECANCELED, r[2].res);
+	EXPECT_EQ(0, tables_gone());
 }
 
 /* Lost: a purge's promise, if reclaim went on where it was called off. */

@@ -110,6 +110,15 @@ bool check_fresh(struct run *run, const char *addr)
 	return true;
 }
 
+/* A call that covers a slot would free its table, and leave none to the advice. */
+int take_out(char *addr, size_t length)
+{
+	size_t first = length < SLOT || only_dontneed ? length : SLOT / 2;
+
+	return madvise(addr, first, MADV_DONTNEED) ||
+	       (first < length && madvise(addr + first, length - first, MADV_DONTNEED));
+}
+
 bool drop(struct run *run, char *addr, size_t length)
 {
 	char *end = addr + length;
@@ -118,7 +127,8 @@ bool drop(struct run *run, char *addr, size_t length)
 		addr = (char *)((uintptr_t)addr & -FAULT_AROUND);
 		end = (char *)(((uintptr_t)end + FAULT_AROUND - 1) & -FAULT_AROUND);
 	}
-	if (madvise(addr, end - addr, run->memory == SHMEM ? MADV_REMOVE : MADV_DONTNEED))
+	if (run->memory == SHMEM ? madvise(addr, end - addr, MADV_REMOVE) :
+				   take_out(addr, end - addr))
 		return fail(run, "cannot empty memory:");
 	return true;
 }

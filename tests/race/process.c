@@ -265,13 +265,6 @@ static void wait_for_calls(struct target *target)
 		sched_yield();
 }
 
-/* In two calls, neither of which covers the table: so it is the advice that frees it. */
-static bool empty_slot(char *slot)
-{
-	return !madvise(slot, SLOT / 2, MADV_DONTNEED) &&
-	       !madvise(slot + SLOT / 2, SLOT / 2, MADV_DONTNEED);
-}
-
 #define LOOKS	200
 
 /* The child gives those who reclaim some time to free a table of its own, and notes that. */
@@ -330,7 +323,7 @@ int live_after_exec(void)
 				return 3;
 		}
 		before = own_tables();
-		if (!empty_slot(area + slot * SLOT))
+		if (take_out(area + slot * SLOT, SLOT))
 			return 4;
 		look_for_freed(&target, before);
 	}
@@ -343,7 +336,7 @@ static void execute(struct run *run)
 	if (!without_advice)
 		wait_for_calls(run->private);
 	for (unsigned int slot = 0; slot < SLOTS; slot++)
-		if (!empty_slot(run->area + slot * SLOT) && errno != ENOMEM && errno != EINVAL)
+		if (take_out(run->area + slot * SLOT, SLOT) && errno != ENOMEM && errno != EINVAL)
 			_exit(126);
 	if (without_advice)
 		execve("/bin/true", exec_true, exec_environment);
@@ -422,8 +415,7 @@ static void live_shortly(struct run *run)
 		if (!(slot % 2 || target->is_killed || own->round + SLOTS < rounds))
 			continue;
 		before = own_tables();
-		if (own->memory == SHMEM ? !drop(own, window_page(own, slot, 0), SLOT) :
-					   !empty_slot(window_page(own, slot, 0)))
+		if (!drop(own, window_page(own, slot, 0), SLOT))
 			_exit(1);
 		look_for_freed(target, before);
 	}
@@ -599,7 +591,7 @@ static void use_up_memory(struct run *run)
 			if (!check(own, slot + i * PAGE, slot + i * PAGE, 0))
 				_exit(1);
 		before = own_tables();
-		if (!empty_slot(slot))
+		if (take_out(slot, SLOT))
 			_exit(1);
 		look_for_freed(target, before);
 		for (char *page = slot + SLOT; page < slot + 2 * SLOT; page += PAGE)

@@ -568,18 +568,6 @@ static void race(struct run *runs, int nr_runs, struct run *reclaimer)
 	outcome->failed = scarce ? allocations_failed() - failed : 0;
 }
 
-/*
- * Pages of a slot for each owner, in whole FAULT_AROUND blocks. They are less than the
- * slot: whoever empties all of it by MADV_DONTNEED frees the table and leaves none to the
- * advice.
- */
-static unsigned int window_pages(unsigned int owners)
-{
-	unsigned int pages = SLOT_PAGES / owners & -(FAULT_AROUND / PAGE);
-
-	return owners == 1 && !only_dontneed ? pages - FAULT_AROUND / PAGE : pages;
-}
-
 static void run_in_this_process(const struct test *test)
 {
 	static struct run runs[MAX_ACTORS], reclaimer;
@@ -600,7 +588,8 @@ static void run_in_this_process(const struct test *test)
 		runs[i].actor = test->actors[i];
 		runs[i].pages = SLOT_PAGES;
 		if (test->actors[i]->owner) {
-			runs[i].pages = window_pages(owners);
+			/* whole FAULT_AROUND blocks */
+			runs[i].pages = SLOT_PAGES / owners & -(FAULT_AROUND / PAGE);
 			runs[i].first = runs[i].pages * owner++;
 		}
 	}

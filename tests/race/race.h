@@ -141,6 +141,12 @@ bool check_fresh(struct run *run, const char *addr);
 #define FAULT_AROUND	(64UL << 10)
 bool drop(struct run *run, char *addr, size_t length);
 
+/*
+ * MADV_DONTNEED for a slot at most, in two calls that cover no table whole if it is the
+ * advice that is to free it. As madvise().
+ */
+int take_out(char *addr, size_t length);
+
 /* Empties the window in the slot that is this round's turn. */
 bool drop_window(struct run *run);
 

@@ -42,12 +42,13 @@ static bool fork_that_may_fail(struct run *run)
 	pid = fork();
 	if (!pid)
 		_exit(0);
-	if (pid < 0 && out_of_memory())
-		hit(run);
-	else if (pid < 0)
+	if (pid < 0 && !out_of_memory())
 		fail(run, "fork:");
 	let_fail(false);
-	return pid < 0 ? !run->why[0] : reap(run, pid, 0);
+	if (run->why[0] || (pid > 0 && !reap(run, pid, 0)))
+		return false;
+	hit(run);
+	return true;
 }
 
 static bool fork_round(struct run *run)

@@ -217,15 +217,14 @@ static bool check_populated(struct run *run, const char *addr, int advice)
 
 static bool populate(struct run *run, char *addr, int advice)
 {
-	int error;
+	bool failed;
 
 	do {
 		let_fail(true);
-		error = madvise(addr, POPULATED * PAGE, advice) ? errno : 0;
+		failed = madvise(addr, POPULATED * PAGE, advice);
 		let_fail(false);
-		errno = error;
-	} while (error && out_of_memory() && !stopping(run));
-	if (error)
+	} while (failed && out_of_memory() && !stopping(run));
+	if (failed)
 		return fail(run, "MADV_POPULATE_%s:",
 			    advice == MADV_POPULATE_READ ? "READ" : "WRITE");
 	return check_populated(run, addr, advice);

@@ -184,8 +184,7 @@ struct target {
 	pid_t pid;
 	atomic_bool go;		/* the child may begin */
 	atomic_ulong calls;	/* of the advice on the child that were done */
-	unsigned long tables;	/* kB of the child's page tables when it last looked */
-	atomic_ulong freed;	/* how often they had become fewer */
+	atomic_ulong freed;	/* how often the child found its tables to be fewer */
 	char cgroup[128];	/* for oom: the child's */
 	unsigned long kills;
 	bool is_killed;		/* for exit-target: the child does not end by itself */
@@ -229,7 +228,6 @@ static pid_t start_target(struct run *run, void (*live)(struct run *run))
 	atomic_store(&target->go, false);
 	atomic_store(&target->calls, 0);
 	atomic_store(&target->freed, 0);
-	target->tables = 0;
 	target->pid = start_child(run, live);
 	return target->pid;
 }
@@ -268,12 +266,16 @@ static void wait_for_calls(struct target *target)
 
 #define LOOKS	200
 
+static unsigned long own_tables(void)
+{
+	return read_row("/proc/self/status", "VmPTE");
+}
+
 /* The child gives those who reclaim some time to free a table of its own, and notes that. */
 static void look_for_freed(struct target *target, unsigned long before)
 {
 	for (unsigned int i = 0; i < LOOKS; i++) {
-		target->tables = read_row("/proc/self/status", "VmPTE");
-		if (target->tables < before) {
+		if (own_tables() < before) {
 			atomic_fetch_add(&target->freed, 1);
 			break;
 		}
@@ -281,9 +283,15 @@ static void look_for_freed(struct target *target, unsigned long before)
 	}
 }
 
-static unsigned long own_tables(void)
+/* What the child itself found wrong counts for more than how it ended. */
+static bool child_found_nothing(struct run *run)
 {
-	return read_row("/proc/self/status", "VmPTE");
+	struct target *target = run->private;
+
+	if (!target->own.why[0])
+		return true;
+	run->why[0] = '\0';
+	return fail(run, "a child: %s", target->own.why);
 }
 
 /* ---- exec: tables of the old and of the new program are reclaimed ---- */
@@ -485,10 +493,8 @@ static bool exit_target_round(struct run *run)
 	if (!ended)
 		kill(pid, SIGKILL);
 	ended = reap(run, pid, target->is_killed ? SIGKILL : 0) && ended;
-	if (target->own.why[0]) {
-		run->why[0] = '\0';
-		return fail(run, "a child: %s", target->own.why);
-	}
+	if (!child_found_nothing(run))
+		return false;
 	if (ended && !target->is_killed && atomic_load(&target->freed))
 		target->ended = true;
 	/* Once both were seen. */
@@ -624,10 +630,8 @@ static bool oom_round(struct run *run)
 	if (!ended)
 		kill(pid, SIGKILL);
 	ended = reap(run, pid, SIGKILL) && ended;
-	if (target->own.why[0]) {
-		run->why[0] = '\0';
-		return fail(run, "a child: %s", target->own.why);
-	}
+	if (!child_found_nothing(run))
+		return false;
 	kills = read_cgroup(target->cgroup, "memory.events", "oom_kill");
 	if (ended && kills > target->kills && atomic_load(&target->freed))
 		hit(run);

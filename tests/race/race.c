@@ -266,6 +266,8 @@ static unsigned long allocations_failed(void)
 {
 	char left[32];
 
+	if (!scarce)
+		return 0;
 	if (!read_setting(FAILURES "fail_page_alloc/times", left, sizeof(left)))
 		die("cannot read", FAILURES "fail_page_alloc/times");
 	return MAX_FAILURES - strtoul(left, NULL, 10);
@@ -274,6 +276,7 @@ static unsigned long allocations_failed(void)
 void let_fail(bool on)
 {
 	static _Thread_local int fd = -1;
+	int error = errno;
 
 	if (!scarce)
 		return;
@@ -281,6 +284,7 @@ void let_fail(bool on)
 		fd = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	if (pwrite(fd, on ? "1" : "0", 1, 0) != 1)
 		die("cannot write", "/proc/thread-self/make-it-fail");
+	errno = error;
 }
 
 static void prepare_machine(void)
@@ -537,7 +541,7 @@ static bool set_up(struct run *runs, int nr_runs)
 
 static void race(struct run *runs, int nr_runs, struct run *reclaimer)
 {
-	unsigned long before = tables_freed(), failed = scarce ? allocations_failed() : 0;
+	unsigned long before = tables_freed(), failed = allocations_failed();
 	pthread_t threads[MAX_ACTORS], own;
 	pid_t remote = 0;
 	int started = 0;
@@ -565,7 +569,7 @@ static void race(struct run *runs, int nr_runs, struct run *reclaimer)
 			fail(reclaimer, "process_madvise(MADV_RECLAIM_PT) failed");
 	}
 	outcome->freed = tables_freed() - before;
-	outcome->failed = scarce ? allocations_failed() - failed : 0;
+	outcome->failed = allocations_failed() - failed;
 }
 
 static void run_in_this_process(const struct test *test)

@@ -171,7 +171,7 @@ bool in_swap(const struct run *run, const char *addr, size_t nr);
 /* Allocations of this test fail on purpose, see race --fail. */
 extern bool scarce;
 
-/* In a scarce test, allocations of this thread fail now and then, or no longer do. */
+/* In a scarce test, allocations of this thread fail now and then, or no longer do. Keeps errno. */
 void let_fail(bool on);
 
 /* That is why a call failed, which may be repeated. */

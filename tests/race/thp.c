@@ -103,14 +103,13 @@ static bool tolerable(void)
 static bool collapse(struct run *run, char *slot, bool *done)
 {
 	bool was_huge = is_huge(run, slot);
-	int error;
+	bool failed;
 
 	*done = false;
 	let_fail(true);
-	error = madvise(slot, SLOT, MADV_COLLAPSE) ? errno : 0;
+	failed = madvise(slot, SLOT, MADV_COLLAPSE);
 	let_fail(false);
-	errno = error;
-	if (!error)
+	if (!failed)
 		*done = !was_huge && is_huge(run, slot);
 	else if (!tolerable())
 		return fail(run, "MADV_COLLAPSE:");

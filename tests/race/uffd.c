@@ -159,13 +159,11 @@ static bool another_try(struct run *run, const char *what, unsigned int *tries)
 
 static int ask(struct uffd *uffd, unsigned long request, void *arg)
 {
-	int result, error;
+	int result;
 
 	let_fail(true);
 	result = ioctl(uffd->fd, request, arg);
-	error = errno;
 	let_fail(false);
-	errno = error;
 	return result;
 }
 

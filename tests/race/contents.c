@@ -298,7 +298,7 @@ pid_t start_child(struct run *run, void (*work)(struct run *run))
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() == parent && work)
+	if (getppid() == parent)
 		work(run);
 	_exit(0);
 }

@@ -33,8 +33,8 @@ static bool reap(struct run *run, pid_t pid, int expected)
 
 /* ---- fork: the child has a copy of every table, and frees it when it exits ---- */
 
-/* The kernel frees the tables that it has copied. */
-static bool fork_that_may_fail(struct run *run)
+/* Where it fails for lack of memory, the kernel frees the tables that it has copied. */
+static bool fork_round(struct run *run)
 {
 	pid_t pid;
 
@@ -42,23 +42,10 @@ static bool fork_that_may_fail(struct run *run)
 	pid = fork();
 	if (!pid)
 		_exit(0);
-	if (pid < 0 && !out_of_memory())
-		fail(run, "fork:");
 	let_fail(false);
-	if (run->why[0] || (pid > 0 && !reap(run, pid, 0)))
-		return false;
-	hit(run);
-	return true;
-}
-
-static bool fork_round(struct run *run)
-{
-	pid_t pid;
-
-	if (scarce)
-		return fork_that_may_fail(run);
-	pid = start_child(run, NULL);
-	if (pid < 0 || !reap(run, pid, 0))
+	if (pid < 0 && !out_of_memory())
+		return fail(run, "fork:");
+	if (pid > 0 && !reap(run, pid, 0))
 		return false;
 	hit(run);
 	return true;

@@ -211,8 +211,8 @@ struct setting *change_settings(struct run *run, const struct setting *settings,
 void change_back(struct setting *settings, size_t count);
 
 /*
- * Forks a child that does @work, NULL is nothing, ends with status 0 and never outlives
- * the thread. Returns its pid, or less than 0 after fail().
+ * Forks a child that does @work, ends with status 0 and never outlives the thread.
+ * Returns its pid, or less than 0 after fail().
  */
 pid_t start_child(struct run *run, void (*work)(struct run *run));
 

@@ -351,8 +351,13 @@ static void pt_reclaim_free_tables(struct pt_reclaim *ptr)
 						    pt_rcu_head);
 
 		ptr->tables = ptr->tables->next;
-		/* Where each of them was is not noted. */
-		tlb_flush_pmd_range(tlb, ptr->start, ptr->end - ptr->start);
+		/*
+		 * Where each of them was is not noted: flush from the first to the
+		 * last. They may be so far apart that their distance does not fit
+		 * into the size that mmu_gather takes, which has 32 bits.
+		 */
+		tlb_flush_pmd_range(tlb, ptr->start, PMD_SIZE);
+		tlb_flush_pmd_range(tlb, ptr->end - PMD_SIZE, PMD_SIZE);
 		pte_free_tlb(tlb, pt_pgtable(table), ptr->start);
 	}
 	tlb_finish_mmu(tlb);

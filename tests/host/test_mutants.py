@@ -47,7 +47,7 @@ class List(unittest.TestCase):
     def test_each_undoes_something_and_names_tests(self):
         cases = [case.name for case in mutants.tests.CASES]
         for mutant in mutants.MUTANTS:
-            with self.subTest(mutant.name):
+            with self.subTest(mutant.name, kernel=mutant.kernel):
                 self.assertIn("\n@@ ", mutant.patch())
                 self.assertTrue(mutant.finds)
                 self.assertTrue(cases.count(mutant.case) == 1 if mutant.case else mutant.flavour and mutant.tests)

@@ -85,7 +85,7 @@ static void take_shootdown(const struct trace_event *event, void *data)
 	long long pages;
 
 	if (strcmp(event->name, "tlb_flush") || event->pid != seen->pid ||
-	    !strstr(event->fields, "reason:local mm shootdown"))
+	    !strcasestr(event->fields, "reason:local mm shootdown"))	/* 7.3 writes MM */
 		return;
 	pages = trace_field(event, "pages:");
 	if (pages < 0)

@@ -6,6 +6,8 @@ import importlib.machinery
 import importlib.util
 import io
 import re
+import signal
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -101,6 +103,14 @@ class Choice(unittest.TestCase):
     def test_a_case_of_one_kernel(self):
         self.assertTrue(self.names(["race/dontneed"], True, "6.12"))
         self.assertFalse(self.names(["race/dontneed"], True, "7.3"))
+
+
+class Child(unittest.TestCase):
+    def test_ends_if_we_are_to_end(self):
+        """It does so without, too, when its input is closed, but not by the signal."""
+        with self.assertRaises(KeyboardInterrupt), driver.child(["cat"], stdin=subprocess.PIPE) as cat:
+            raise KeyboardInterrupt
+        self.assertEqual(cat.returncode, -signal.SIGTERM)
 
 
 class Total(unittest.TestCase):

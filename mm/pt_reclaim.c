@@ -7,9 +7,9 @@
  * tables all of whose entries are pte_none() go, so that no page is zapped and nothing
  * that an entry stands for (swap, migration, userfaultfd-wp, poison) is lost.
  *
- * Read from the bottom: pt_reclaim_range(), and pt_reclaim_zapped() for
- * MADV_DONTNEED, find the VMAs, pt_reclaim_walk() finds their tables, and
- * pt_reclaim_table() alone decides and unlinks.
+ * Read from the bottom: pt_reclaim_range() and, for MADV_DONTNEED,
+ * pt_reclaim_zapped() and pt_reclaim_shared() find the VMAs, pt_reclaim_walk()
+ * finds their tables, and pt_reclaim_table() alone decides and unlinks.
  */
 
 #include <linux/hugetlb.h>
@@ -31,6 +31,18 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/pt_reclaim.h>
 
+/*
+ * A CPU can have TLB entries of a huge page and of small pages, which are on their way
+ * out, for the same address. It uses one or the other, and nothing is freed before
+ * the flush. For some CPUs it is a machine check.
+ */
+#ifndef arch_tlb_sizes_may_mix
+static inline bool arch_tlb_sizes_may_mix(struct vm_area_struct *vma)
+{
+	return false;
+}
+#endif
+
 /* PMD slots examined, empty ones included, and VMAs before mmap_lock may go. */
 #define PT_RECLAIM_BATCH	512
 
@@ -39,7 +51,7 @@
 
 struct pt_reclaim {
 	struct mm_struct	*mm;
-	bool			zapped;		/* the caller has just emptied the tables */
+	struct mmu_gather	*tlb;		/* of who has just emptied the tables, or NULL */
 	struct rcu_head		*tables;	/* pt_rcu_head of those unlinked in this batch */
 	unsigned long		start;		/* of what they mapped */
 	unsigned long		end;
@@ -133,8 +145,14 @@ static void pt_table_unmap(pte_t *table)
 		kunmap_local(table);
 }
 
+static bool pt_others_zap(struct mm_struct *mm, const struct mmu_gather *tlb)
+{
+	return tlb ? mm_tlb_flush_nested(mm) : mm_tlb_flush_pending(mm);
+}
+
 /**
  * pt_reclaim_table - Unlink the PTE table that a pmd points to, if it is empty
+ * @tlb: the caller's mmu_gather, or NULL if it has none open
  * @vma: one of those that the table maps addresses of
  * @pmd: the pmd
  * @addr: the first address that the table maps, aligned to PMD_SIZE
@@ -148,11 +166,10 @@ static void pt_table_unmap(pte_t *table)
  *
  * A CPU may use the old pmd from its paging-structure cache until the caller has
  * flushed the TLB. It finds entries that are none there, takes a fault and
- * drops what it cached. No TLB entry of the table can be left then: those of
- * entries that were zapped but not flushed yet are flushed here, since a huge
- * page that gets mapped by the pmd must not meet stale TLB entries of small ones
- * (iTLB multihit, AMD erratum 383). The caller has no mmu_gather open meanwhile:
- * it would look like that of somebody who zaps.
+ * drops what it cached. TLB entries of the table may be left until somebody who
+ * zapped has flushed them; where a huge page that gets mapped by the pmd must
+ * not meet those, they are flushed here if somebody else is zapping. What @tlb
+ * has zapped has been flushed then.
  *
  * Context: mmap_lock is held, for read at least, and a VMA intersects the table,
  * which keeps free_pgtables() away. The VMA lock is not enough. Not in lazy MMU
@@ -160,7 +177,8 @@ static void pt_table_unmap(pte_t *table)
  * Return: the table, to be freed by way of an mmu_gather before mmap_lock is
  * dropped; or NULL, if it stays.
  */
-static struct ptdesc *pt_reclaim_table(struct vm_area_struct *vma, pmd_t *pmd,
+static struct ptdesc *pt_reclaim_table(struct mmu_gather *tlb,
+				       struct vm_area_struct *vma, pmd_t *pmd,
 				       unsigned long addr)
 {
 	struct mm_struct *mm = vma->vm_mm;
@@ -186,7 +204,7 @@ static struct ptdesc *pt_reclaim_table(struct vm_area_struct *vma, pmd_t *pmd,
 	empty = pt_table_empty(table);
 	if (empty) {
 		flush_tlb_batched_pending(mm);
-		if (mm_tlb_flush_pending(mm))
+		if (!arch_tlb_sizes_may_mix(vma) && pt_others_zap(mm, tlb))
 			flush_tlb_range(vma, addr, addr + PMD_SIZE);
 		pmd_clear(pmd);
 		pmdp_get_lockless_sync();
@@ -259,14 +277,14 @@ static noinline void pt_reclaim_pmd(struct pt_reclaim *ptr,
 	if (!seen)
 		return;
 	ptr->scanned++;
-	empty = ptr->zapped || pt_table_looks_empty(seen);
+	empty = ptr->tlb || pt_table_looks_empty(seen);
 	pt_table_unmap(seen);
 	if (!empty)
 		return;
 	if (!pt_table_eligible(vma, addr))
 		return;
 
-	table = pt_reclaim_table(vma, pmd, addr);
+	table = pt_reclaim_table(ptr->tlb, vma, pmd, addr);
 	if (!table)
 		return;
 	if (!ptr->tables)
@@ -340,12 +358,9 @@ static pgtable_t pt_pgtable(struct ptdesc *table)
 	       (void *)ptdesc_page(table) : ptdesc_address(table);
 }
 
-/* Flush and hand to RCU what the batch unlinked. */
-static void pt_reclaim_free_tables(struct pt_reclaim *ptr)
+/* What the batch unlinked goes to RCU when @tlb is flushed. */
+static void pt_reclaim_gather_tables(struct pt_reclaim *ptr, struct mmu_gather *tlb)
 {
-	struct mmu_gather gather, *tlb = &gather;
-
-	tlb_gather_mmu(tlb, ptr->mm);
 	while (ptr->tables) {
 		struct ptdesc *table = container_of(ptr->tables, struct ptdesc,
 						    pt_rcu_head);
@@ -360,7 +375,19 @@ static void pt_reclaim_free_tables(struct pt_reclaim *ptr)
 		tlb_flush_pmd_range(tlb, ptr->end - PMD_SIZE, PMD_SIZE);
 		pte_free_tlb(tlb, pt_pgtable(table), ptr->start);
 	}
-	tlb_finish_mmu(tlb);
+}
+
+static void pt_reclaim_free_tables(struct pt_reclaim *ptr)
+{
+	struct mmu_gather tlb;
+
+	if (ptr->tlb) {
+		pt_reclaim_gather_tables(ptr, ptr->tlb);
+		return;
+	}
+	tlb_gather_mmu(&tlb, ptr->mm);
+	pt_reclaim_gather_tables(ptr, &tlb);
+	tlb_finish_mmu(&tlb);
 }
 
 static void pt_reclaim_finish_batch(struct pt_reclaim *ptr)
@@ -483,8 +510,8 @@ static void pt_reclaim_end_of_batch(struct pt_reclaim *ptr)
 	cond_resched();
 }
 
-static void pt_reclaim_zapped_vma(struct pt_reclaim *ptr, struct vm_area_struct *vma,
-				  unsigned long addr, unsigned long end)
+static void pt_reclaim_vma(struct pt_reclaim *ptr, struct vm_area_struct *vma,
+			   unsigned long addr, unsigned long end)
 {
 	while (addr < end && !fatal_signal_pending(current)) {
 		addr = pt_reclaim_walk(ptr, vma, addr, end);
@@ -492,56 +519,70 @@ static void pt_reclaim_zapped_vma(struct pt_reclaim *ptr, struct vm_area_struct 
 	}
 }
 
-static void pt_reclaim_zapped_vmas(struct pt_reclaim *ptr, unsigned long addr,
-				   unsigned long end)
+/**
+ * pt_reclaim_shared - Free PTE tables of several VMAs that MADV_DONTNEED has emptied
+ * @mm: the address space, the caller's own
+ * @start: first address of the range of the call
+ * @end: first address behind it
+ *
+ * When all VMAs of the range have been zapped, each of which pt_reclaim_zapped() has
+ * seen by itself. The range is taken inward: only tables that the call covers whole
+ * are looked at, also where the zap ended early, at a VMA that is locked, say.
+ *
+ * Context: mmap_lock is held, for read at least, and kept. May sleep. Ends early if a
+ * fatal signal is pending.
+ */
+void pt_reclaim_shared(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
-	VMA_ITERATOR(vmi, ptr->mm, addr);
+	VMA_ITERATOR(vmi, mm, ALIGN(start, PMD_SIZE));
+	struct pt_reclaim ptr = { .mm = mm, .budget = PT_RECLAIM_BATCH };
+	unsigned long addr = ALIGN(start, PMD_SIZE), limit = end & PMD_MASK;
 	struct vm_area_struct *vma;
 
-	for_each_vma_range(vmi, vma, end) {
-		unsigned long vma_end = min(end, ALIGN(vma->vm_end, PMD_SIZE));
+	for_each_vma_range(vmi, vma, limit) {
+		unsigned long vma_end = min(limit, ALIGN(vma->vm_end, PMD_SIZE));
 
 		if (fatal_signal_pending(current))
 			break;
 		/* The first table may be the last one of the VMA before: done. */
 		addr = max(addr, vma->vm_start & PMD_MASK);
 		if (pt_vma_eligible(vma))
-			pt_reclaim_zapped_vma(ptr, vma, addr, vma_end);
+			pt_reclaim_vma(&ptr, vma, addr, vma_end);
 		addr = max(addr, vma_end);
-		ptr->budget--;
-		pt_reclaim_end_of_batch(ptr);
+		ptr.budget--;
+		pt_reclaim_end_of_batch(&ptr);
 	}
+	pt_reclaim_finish_batch(&ptr);
 }
 
 /**
- * pt_reclaim_zapped - Free the PTE tables that MADV_DONTNEED has emptied
- * @mm: the address space, the caller's own
- * @vma: one of the VMAs of the range, or NULL; saves looking for it
- * @start: first address of the range of the call
+ * pt_reclaim_zapped - Free the PTE tables that the zap of a VMA has emptied
+ * @tlb: the gather of the zap, not flushed yet
+ * @vma: the VMA
+ * @start: first address that was zapped
  * @end: first address behind it
  *
- * The range is taken inward: only tables that the call covers whole are looked
- * at, by its own range and not by the pieces in which the zap went over it; a
- * table of several VMAs is one of them. What is still in a table (markers,
- * poison, pages of a VMA that was passed over, what somebody else has just
- * faulted in) is seen by pt_reclaim_table(), which decides as always.
+ * Only tables that were zapped whole are looked at. What is still in one (markers,
+ * poison, what somebody else has just faulted in) is seen by pt_reclaim_table(),
+ * which decides as always. Tables go with the pages into @tlb, so that one flush does
+ * for both, unless the pages must be flushed first.
  *
- * Context: mmap_lock is held, for read at least, and kept. The zap is over and
- * has flushed the TLB. May sleep. Ends early if a fatal signal is pending.
+ * Context: mmap_lock is held, for read at least, and kept. May sleep. Ends early if a
+ * fatal signal is pending.
  */
-void pt_reclaim_zapped(struct mm_struct *mm, struct vm_area_struct *vma,
+void pt_reclaim_zapped(struct mmu_gather *tlb, struct vm_area_struct *vma,
 		       unsigned long start, unsigned long end)
 {
-	unsigned long addr = ALIGN(start, PMD_SIZE), limit = end & PMD_MASK;
 	struct pt_reclaim ptr = {
-		.mm = mm,
+		.mm = vma->vm_mm,
 		.budget = PT_RECLAIM_BATCH,
-		.zapped = true,
+		.tlb = tlb,
 	};
 
-	if (!vma || addr < vma->vm_start || limit > vma->vm_end)
-		pt_reclaim_zapped_vmas(&ptr, addr, limit);
-	else if (pt_vma_eligible(vma))
-		pt_reclaim_zapped_vma(&ptr, vma, addr, limit);
+	if (!pt_vma_eligible(vma))
+		return;
+	if (!arch_tlb_sizes_may_mix(vma))
+		tlb_flush_mmu(tlb);
+	pt_reclaim_vma(&ptr, vma, ALIGN(start, PMD_SIZE), end & PMD_MASK);
 	pt_reclaim_finish_batch(&ptr);
 }

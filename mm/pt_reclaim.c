@@ -358,22 +358,31 @@ static pgtable_t pt_pgtable(struct ptdesc *table)
 	       (void *)ptdesc_page(table) : ptdesc_address(table);
 }
 
-/* What the batch unlinked goes to RCU when @tlb is flushed. */
+/*
+ * What the batch unlinked goes to RCU when @tlb is flushed.
+ *
+ * Where each table was is not noted: flush from the first to the last. They may be so
+ * far apart that their distance does not fit into the size that mmu_gather takes,
+ * which has 32 bits. One page of a table is enough to have its pmd forgotten: take
+ * one that is flushed anyway, if pages are.
+ */
 static void pt_reclaim_gather_tables(struct pt_reclaim *ptr, struct mmu_gather *tlb)
 {
+	unsigned long first = ptr->start, last = ptr->end - PMD_SIZE, size = PMD_SIZE;
+
+	if (tlb->end) {
+		size = PAGE_SIZE;
+		first = clamp(tlb->start, first, first + PMD_SIZE - size);
+		last = clamp(tlb->end - size, last, last + PMD_SIZE - size);
+	}
 	while (ptr->tables) {
 		struct ptdesc *table = container_of(ptr->tables, struct ptdesc,
 						    pt_rcu_head);
 
 		ptr->tables = ptr->tables->next;
-		/*
-		 * Where each of them was is not noted: flush from the first to the
-		 * last. They may be so far apart that their distance does not fit
-		 * into the size that mmu_gather takes, which has 32 bits.
-		 */
-		tlb_flush_pmd_range(tlb, ptr->start, PMD_SIZE);
-		tlb_flush_pmd_range(tlb, ptr->end - PMD_SIZE, PMD_SIZE);
-		pte_free_tlb(tlb, pt_pgtable(table), ptr->start);
+		tlb_flush_pmd_range(tlb, first, size);
+		tlb_flush_pmd_range(tlb, last, size);
+		pte_free_tlb(tlb, pt_pgtable(table), first);
 	}
 }
 
@@ -573,16 +582,17 @@ void pt_reclaim_shared(struct mm_struct *mm, unsigned long start, unsigned long 
 void pt_reclaim_zapped(struct mmu_gather *tlb, struct vm_area_struct *vma,
 		       unsigned long start, unsigned long end)
 {
+	unsigned long addr = ALIGN(start, PMD_SIZE), limit = end & PMD_MASK;
 	struct pt_reclaim ptr = {
 		.mm = vma->vm_mm,
 		.budget = PT_RECLAIM_BATCH,
 		.tlb = tlb,
 	};
 
-	if (!pt_vma_eligible(vma))
+	if (addr >= limit || !pt_vma_eligible(vma))
 		return;
 	if (!arch_tlb_sizes_may_mix(vma))
 		tlb_flush_mmu(tlb);
-	pt_reclaim_vma(&ptr, vma, ALIGN(start, PMD_SIZE), end & PMD_MASK);
+	pt_reclaim_vma(&ptr, vma, addr, limit);
 	pt_reclaim_finish_batch(&ptr);
 }

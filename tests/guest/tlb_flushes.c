@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -52,10 +53,11 @@ static bool is_local(const struct trace_event *event)
 
 static char *map_empty_tables(void)
 {
-	char *area = mmap(NULL, TABLES * TABLE, protection,
+	char *area = mmap(NULL, (TABLES + 1) * TABLE, protection,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	must(area != MAP_FAILED, "mmap");
+	area += -(uintptr_t)area & (TABLE - 1);
 	must(!madvise(area, TABLES * TABLE, MADV_NOHUGEPAGE), "MADV_NOHUGEPAGE");
 	for (long i = 0; i < TABLES; i++)
 		*(volatile char *)(area + i * TABLE) = 1;
@@ -68,8 +70,10 @@ static void *give_back(void *area)
 {
 	pthread_barrier_wait(&together);
 	for (long i = 0; i < CALLS; i++) {
-		*(volatile char *)area = 1;
-		must(!madvise(area, TABLE, MADV_DONTNEED), "MADV_DONTNEED");
+		char *table = (char *)area + i * TABLE;
+
+		*(volatile char *)table = 1;
+		must(!madvise(table, TABLE, MADV_DONTNEED), "MADV_DONTNEED");
 	}
 	pthread_barrier_wait(&together);
 	return NULL;
@@ -116,7 +120,8 @@ static long flushes(int threads, void *(*work)(void *area),
 /* Flushes of the caller's address space by the caller. */
 struct shootdowns {
 	int pid;
-	long slots;		/* in PMD slots, the largest of those that are not of everything */
+	long flushes;
+	long slots;		/* in PMD slots or pages, the largest of those that are not of everything */
 	long whole;		/* of everything */
 };
 
@@ -127,6 +132,7 @@ static void take_shootdown(const struct trace_event *event, void *data)
 
 	if (event->pid != seen->pid || !is_local(event))
 		return;
+	seen->flushes++;
 	pages = trace_field(event, "pages:");
 	if (pages < 0)
 		seen->whole++;
@@ -173,10 +179,60 @@ static void test_span(void)
 	result(far.whole == 1, "tables 4 GiB apart are flushed, both of them");
 }
 
+/* What a thread of one's own does while somebody else zaps without end: its address space has a gather open. */
+static atomic_bool zapping, enough;
+
+static void *zap(void *area)
+{
+	while (!enough) {
+		must(!madvise(area, TABLES * TABLE, MADV_FREE), "MADV_FREE");
+		zapping = true;
+	}
+	return NULL;
+}
+
+static void test_beside_zap(bool mix)
+{
+	struct shootdowns seen = { .pid = getpid() };
+	char *area = map_empty_tables();
+	pthread_t thread;
+
+	must(!pthread_create(&thread, NULL, zap, map_empty_tables()), "pthread_create");
+	while (!zapping)
+		sched_yield();
+	trace_start();
+	for (long i = 0; i < CALLS; i++)
+		must(!madvise(area + i * TABLE, TABLE, MADV_RECLAIM_PT), "MADV_RECLAIM_PT");
+	trace_stop(take_shootdown, &seen);
+	enough = true;
+	pthread_join(thread, NULL);
+	printf("# %ld flushes for %ld tables beside somebody who zaps\n", seen.flushes, CALLS);
+	if (mix)
+		result(seen.flushes >= CALLS / 2 && seen.flushes <= CALLS * 11 / 10, "tables are flushed with their batch only");
+	else
+		result(seen.flushes >= CALLS * 3 / 2, "each table is flushed before somebody else can map a huge page");
+}
+
+/* The table adds nothing to the flush of its pages. */
+static void test_size(void)
+{
+	struct shootdowns seen = { .pid = getpid() };
+	char *table = map_empty_tables();
+	long long before = procfs_kb(getpid(), "status", "VmPTE");
+
+	table[8 * PAGE] = 1;
+	trace_start();
+	must(!madvise(table, TABLE, MADV_DONTNEED), "MADV_DONTNEED");
+	trace_stop(take_shootdown, &seen);
+	must(procfs_kb(getpid(), "status", "VmPTE") == before - 4, "MADV_DONTNEED frees the table");
+	printf("# %ld flushes, %ld of everything, another of up to %ld pages\n", seen.flushes, seen.whole, seen.slots);
+	result(seen.flushes && !seen.whole && seen.slots <= 9, "a page and its table: not everything is flushed");
+}
+
 int main(int argc, char **argv)
 {
 	long alone, both, side_by_side, flushed, least, most;
-	long long freed;
+	long long freed, tables;
 	bool mix;
 
 	if (!reclaim_pt_supported())
@@ -189,7 +245,7 @@ int main(int argc, char **argv)
 	side_by_side = mix ? THREADS * ALONE : EACH;
 	trace_write("tracing_on", "0");
 	trace_write("buffer_size_kb", "16384");
-	printf("TAP version 13\n# sizes may %smix\n1..7\n", mix ? "" : "not ");
+	printf("TAP version 13\n# sizes may %smix\n1..11\n", mix ? "" : "not ");
 	test_span();
 	freed = procfs_vmstat("pt_reclaim_freed");
 	alone = flushes(1, reclaim, count);
@@ -209,10 +265,17 @@ int main(int argc, char **argv)
 	for (int threads = 1; threads <= THREADS; threads++) {
 		least = CALLS * (mix ? 1 : 2);
 		most = CALLS * threads * (mix ? 1 : threads + 1) + CALLS / 10;
+		tables = procfs_kb(getpid(), "status", "VmPTE");
 		flushed = flushes(threads, give_back, count_local);
-		printf("# %ld flushes by %ld calls of MADV_DONTNEED\n", flushed, threads * CALLS);
+		/* All that they have mapped, without what they gave back. */
+		tables = tables / 4 + threads * TABLES - procfs_kb(getpid(), "status", "VmPTE") / 4;
+		printf("# %ld flushes by %ld calls of MADV_DONTNEED, %lld tables fewer\n", flushed, threads * CALLS, tables);
+		result(tables > CALLS * threads - CALLS / 10, "MADV_DONTNEED by %d thread%s frees tables", threads,
+		       threads > 1 ? "s" : "");
 		result(flushed >= least && flushed <= most,
 		       "MADV_DONTNEED by %d thread%s flushes %ld to %ld times", threads, threads > 1 ? "s" : "", least, most);
 	}
+	test_beside_zap(mix);
+	test_size();
 	return !!failures;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -2784,6 +2785,73 @@ TEST_F(advice, dontneed_frees_table_of_uffd_wp_anon)
 		EXPECT_TRUE(is_zero(start));
 	}
 	close(uffd);
+}
+
+/* For whoever waits until its event is read: two VMAs are one when it goes on. */
+struct merger {
+	int uffd;
+	char *vma;		/* half a table, read-only as yet */
+};
+
+static void *merge_and_read(void *arg)
+{
+	struct merger *m = arg;
+	struct pollfd event = { .fd = m->uffd, .events = POLLIN };
+	struct uffd_msg msg;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		if (poll(&event, 1, -1) != 1 ||
+		    mprotect(m->vma, span / 2, PROT_READ | PROT_WRITE) ||
+		    read(m->uffd, &msg, sizeof(msg)) != sizeof(msg)) {
+			close(m->uffd);		/* nobody waits any more */
+			return m;
+		}
+	}
+	return NULL;
+}
+
+/* Lost: tables of VMAs that become one while a monitor hears of the call. */
+TEST_F(advice, dontneed_frees_table_of_vmas_that_merge)
+{
+	/* One of its own would be given back when the thread ends. */
+	static char stack[1 << 17] __attribute__((aligned(64)));
+	pthread_attr_t attr;
+	struct merger m;
+	pthread_t thread;
+	void *failed;
+	char *start;
+	size_t k;
+
+	if (zap_frees)
+		SKIP(return, "%s", vma_by_vma);
+	start = map(&self->a, 0, span);
+	ASSERT_NE(NULL, start);
+	ASSERT_EQ(0, pthread_attr_init(&attr));
+	ASSERT_EQ(0, pthread_attr_setstack(&attr, stack, sizeof(stack)));
+	m.vma = start + span / 2;
+	m.uffd = open_uffd(UFFD_FEATURE_EVENT_REMOVE |
+			   UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	if (m.uffd < 0 || uffd_register(m.uffd, start, span, false, true, false))
+		SKIP(return, "no userfaultfd with write-protection");
+	for (k = 0; k < ARRAY_SIZE(discards); k++) {
+		fill(start);
+		fill(m.vma);
+		ASSERT_EQ(0, mprotect(m.vma, span / 2, PROT_READ));
+		note_tables();
+		ASSERT_EQ(0, pthread_create(&thread, &attr, merge_and_read, &m));
+
+		EXPECT_EQ(0, advise(start, span, discards[k]));
+		ASSERT_EQ(0, pthread_join(thread, &failed));
+		ASSERT_EQ(NULL, failed);
+		EXPECT_EQ(1, tables_gone());
+		EXPECT_TRUE(is_zero(start));
+		EXPECT_TRUE(is_zero(m.vma));
+		/* Two VMAs cannot grow. */
+		ASSERT_EQ(start, mremap(start, span, span + page, 0));
+		ASSERT_EQ(0, munmap(start + span, page));
+	}
+	close(m.uffd);
 }
 
 /* Lost: tables of memory that was swapped out before it was given back. */

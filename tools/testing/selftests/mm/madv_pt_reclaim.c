@@ -2815,7 +2815,7 @@ static void *merge_and_read(void *arg)
 TEST_F(advice, dontneed_frees_table_of_vmas_that_merge)
 {
 	/* One of its own would be given back when the thread ends. */
-	static char stack[1 << 17] __attribute__((aligned(64)));
+	static char stack[1 << 17];
 	pthread_attr_t attr;
 	struct merger m;
 	pthread_t thread;

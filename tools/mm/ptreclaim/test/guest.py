@@ -282,13 +282,17 @@ def test_progress():
 def test_churn():
     """Processes come and go meanwhile."""
     gone = runs = 0
-    with Target("churn", 1000) as target:
-        while target.process.poll() is None:
-            json.loads(run("scan", "--threshold", 0, "--json")[0])
-            gone += row("reclaim", "--all", "--min-empty", 0)["gone"]
-            runs += 1
+    for _ in range(20):                 # on a busy host 1,000 processes are not many for a run to meet
+        with Target("churn", 1000) as target:
+            while target.process.poll() is None:
+                json.loads(run("scan", "--threshold", 0, "--json")[0])
+                gone += row("reclaim", "--all", "--min-empty", 0)["gone"]
+                runs += 1
+        must(target.process.returncode == 0, "churn failed")
+        if gone:
+            break
     print(f"# {runs} runs, {gone} processes gone")
-    must(target.process.returncode == 0 and gone, "no process was gone in a run: this tests nothing")
+    must(gone, "no process was gone in a run: this tests nothing")
 
 
 def test_exec():

@@ -11,7 +11,7 @@ help:
 	@echo 'make test      all tests that fit into ten minutes'
 	@echo 'make test-all  all tests, and the mm selftests of Linux; takes hours'
 	@echo 'make soak MINUTES=n races against reclaim on the debug kernel, for n minutes'
-	@echo 'make lint      checks of sources and patches; lint-full builds each patch whole, too'
+	@echo 'make lint      checks of sources and patches; lint-full builds each patch whole, too, for hours'
 	@echo 'make bench     what freeing page tables costs, against the unpatched kernel; build/bench/index.html shows it'
 	@echo 'make readme-figures puts the figures of make demo and make bench into README.md and Documentation/'
 	@echo 'make shell     a shell in a guest that runs the kernel'

@@ -40,7 +40,8 @@
 #define MAX_TASKS	64
 #define MAX_VAIN	40		/* times COUNT */
 #define LARGE		1000000L	/* tables that one munmap frees */
-#define LARGE_SHARE	2		/* of which so many may wait at a time */
+/* May wait at a time: all that is freed does, where no grace period ends meanwhile. */
+#define LARGE_LIMIT(size)	((size) / 4 * 3)
 #define UNNOTICED_KB	3072L		/* of tables may wait, and their owner does not: limit / 16 */
 
 #define KSFT_SKIP	4
@@ -393,7 +394,7 @@ static int test_large(long count)
 			most = waiting;
 	}
 	test(!status && progress->most_used >= count * PAGE_KB, "all tables are there, and unmapped");
-	test(most <= count * PAGE_KB / LARGE_SHARE, "what waits for a grace period is bounded");
+	test(most <= LARGE_LIMIT(count * PAGE_KB), "what waits for a grace period is bounded");
 	printf("# highest %ld kB, waiting at a time %ld kB\n", progress->most_used, most);
 	fflush(stdout);
 	return failed;

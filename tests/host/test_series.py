@@ -96,6 +96,20 @@ class Unfinished(unittest.TestCase):
                 self.assertEqual((Path(objects) / "unfinished").exists(), left)
 
 
+class Inputs(Sandbox):
+    def inputs(self, patch):
+        self.put("patches/6.12/0001-mm-change.patch", patch)
+        return list(kernel.Series("6.12", self.repo).inputs())
+
+    def test_message_does_not_decide_the_image(self):
+        exported = PATCH.replace("--- a", "---\n mm/memory.c | 2 +-\n\ndiff --git a/mm/memory.c b/mm/memory.c\n--- a")
+        for patch in (PATCH, exported):
+            with self.subTest(patch):
+                before = self.inputs(patch)
+                self.assertEqual(self.inputs(patch.replace("mm: change line 10", "mm: say more\n\nTested: yes")), before)
+                self.assertNotEqual(self.inputs(patch.replace("line ten", "line 11")), before)
+
+
 class Sync(Sandbox):
     def test_patch_is_applied_and_pristine_stays(self):
         self.assertEqual(self.sync(), "")

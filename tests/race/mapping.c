@@ -276,13 +276,17 @@ static bool mremap_round(struct run *run)
 	int flags = run->round / SLOTS % 2 ? MREMAP_DONTUNMAP : 0;
 	char *to = run->private;
 
-	if (!unify(run, &piece))
-		return false;
 	to += (piece.start - run->area) % SLOT;
 	/* Entry by entry, into two tables. At the same place in both, whole tables move. */
 	if (run->round % 3 == 1)
 		to += 3 * PAGE;
+	/*
+	 * Filled while it is one mapping: a piece that was split off before anything was in it takes
+	 * the offset of the place where it is filled, and is never merged again.
+	 */
 	fill_some(run, run->round * 2);
+	if (!unify(run, &piece))
+		return false;
 	if (move_there_and_back(run, &piece, to, flags))
 		hit(run);
 	return !run->why[0] && drop_window(run);
